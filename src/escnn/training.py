@@ -1,0 +1,405 @@
+"""Training, readable top to bottom. `train` yields an `EpochMetrics` an epoch and leaves a run folder that can be resumed.
+
+Every random draw is a function of (seed, epoch), so a run that was stopped after any epoch and resumed ends with the
+same weights, bit for bit, as one that went straight through on the same machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from torch import Tensor, nn
+
+from escnn import checkpoint, files, plots
+from escnn.augment import augment
+from escnn.checkpoint import MODEL_FILE, STATE_FILE, ModelCard
+from escnn.config import TrainConfig, from_json, to_json
+from escnn.dataset import Clip, Dataset, Features
+from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
+from escnn.features import Normalization, normalize
+from escnn.model import ResNet
+
+FOLLOWED_EPOCHS = 20  # how often in a run, at most, the held-out fold is looked at to draw its curve
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMetrics:
+    """What an epoch did: a row of ``metrics.csv``. Accuracies are shares of clips, 0..1; None: not looked at."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float  # on augmented, mixed clips, against the stronger of two labels: lower than it sounds
+    validation_accuracy: float | None
+    held_out_accuracy: float | None  # to look at; nothing is ever chosen by it
+    learning_rate: float
+    seconds: float
+    clips_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which clips do what."""
+
+    train: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    held_out: tuple[Clip, ...]
+
+
+def split(dataset: Dataset, config: TrainConfig) -> Split:
+    """Folds to parts: one held out and reported, perhaps one to choose the epoch on, the rest to learn from."""
+    apart = {config.fold, config.validation_fold}
+    train_clips = tuple(clip for clip in dataset.clips if clip.fold not in apart)
+    if len({clip.class_id for clip in train_clips}) < len(dataset.labels):
+        raise DatasetError(f"{dataset.root}: some class has no clip left to learn from", hint="give it more clips")
+    return Split(
+        train=train_clips,
+        validation=dataset.fold(config.validation_fold) if config.validation_fold else (),
+        held_out=dataset.fold(config.fold) if config.fold else (),
+    )
+
+
+def create_run(out: Path | None, config: TrainConfig, dataset: Dataset, *, name: str | None = None) -> Path:
+    """Make the folder of a new run and write ``config.json`` into it.
+
+    Args:
+        out: the folder; None takes the next free ``runs/fold<n>-<number>`` (or ``runs/<name>-<number>``).
+    """
+    if out is None:
+        folder = files.claim_run_folder(Path("runs"), name or (f"fold{config.fold}" if config.fold else "all"))
+    else:
+        folder = files.output_folder(out, force=False)
+    files.write_json(folder / "config.json", to_json(config))
+    files.write_json(folder / "run.json", {"status": "created", "data_digest": dataset.digest})
+    return folder
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Settings from a JSON file, such as a run's ``config.json``."""
+    try:
+        return from_json(TrainConfig, json.loads(path.read_text("utf-8")), path.name)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: no settings can be read from it ({error})") from error
+
+
+def train(
+    config: TrainConfig,
+    dataset: Dataset,
+    features: Features,
+    folder: Path,
+    *,
+    device: torch.device,
+    command: Sequence[str] = (),
+    on_batch: Callable[[int, int, int, float], None] | None = None,
+) -> Iterator[EpochMetrics]:
+    """Train in `folder`, going on from its ``last.pt`` if there is one; the last step writes ``model.safetensors``.
+
+    Args:
+        config: the settings.
+        dataset: clips and folds.
+        features: the data set's log-mels, made with ``config.audio``.
+        folder: from `create_run`.
+        device: where to compute.
+        command: as typed, for ``run.json``.
+        on_batch: called with (epoch, steps done in it, steps in it, loss).
+
+    Yields:
+        The metrics of each epoch, once its state is safe on disk; first those of epochs that were done before.
+    """
+    run = _Run(config, dataset, features, folder, device)
+    state_path = folder / STATE_FILE
+    if state_path.exists():
+        run.restore(checkpoint.load_state(state_path))
+        yield from run.history
+    _write_status(folder, run, "running", command)
+    try:
+        while len(run.history) < config.epochs:
+            metrics = run.epoch(len(run.history) + 1, on_batch)
+            run.history.append(metrics)
+            checkpoint.save_state(state_path, run.state())
+            _write_metrics(folder / "metrics.csv", run.history)
+            yield metrics
+        network, chosen = run.chosen()
+        checkpoint.save_model(folder / MODEL_FILE, network, run.card(folder.name, chosen))
+        files.write_bytes(folder / "curves.png", plots.png_bytes(plots.curves([dataclasses.asdict(row) for row in run.history])))
+    except (GeneratorExit, KeyboardInterrupt):
+        _write_status(folder, run, "interrupted", command)
+        raise
+    except EscnnError:
+        _write_status(folder, run, "failed", command)
+        raise
+    _write_status(folder, run, "complete", command)
+
+
+class _Run:
+    """A training under way: network, running mean of its weights, optimizer, schedule, and what happened so far."""
+
+    def __init__(
+        self, config: TrainConfig, dataset: Dataset, features: Features, folder: Path, device: torch.device
+    ) -> None:
+        self.config, self.dataset, self.features, self.device = config, dataset, features, device
+        self.split = split(dataset, config)
+        self.class_ids = torch.tensor([clip.class_id for clip in dataset.clips])
+        position = {clip.name: index for index, clip in enumerate(dataset.clips)}
+        self.train_windows, self.validation_windows, self.held_out_windows = (
+            features.windows_of(torch.tensor([position[clip.name] for clip in part], dtype=torch.int32))
+            for part in (self.split.train, self.split.validation, self.split.held_out)
+        )
+        self.normalization = measure_normalization(features, self.train_windows)
+        with _seeded(config.seed, 0):
+            self.network = ResNet(config.model, len(dataset.labels))
+        self.network.to(device=device, memory_format=torch.channels_last)
+        self.mean_network = copy.deepcopy(self.network) if config.ema_decay else None
+        self.steps = math.ceil(len(self.train_windows) / config.batch_size)  # an epoch
+        self.optimizer = torch.optim.AdamW(_parameter_groups(self.network, config.weight_decay), lr=config.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.learning_rate, total_steps=config.epochs * self.steps, pct_start=config.warmup
+        )
+        self.step = 0
+        self.history: list[EpochMetrics] = []
+        self.best: dict[str, Any] | None = None  # {"epoch", "accuracy", "weights"} on the validation fold
+
+    def epoch(self, number: int, on_batch: Callable[[int, int, int, float], None] | None) -> EpochMetrics:
+        """One pass over the training clips."""
+        started = time.perf_counter()
+        generator = torch.Generator(self.device).manual_seed(_seed(self.config.seed, number))
+        order = self.train_windows[torch.randperm(len(self.train_windows), generator=_cpu_generator(generator))]
+        self.network.train()
+        loss_sum = hits = 0.0
+        with _seeded(self.config.seed, number):  # for dropout, which only knows the global generator
+            for done, windows in enumerate(torch.tensor_split(order, self.steps), start=1):
+                loss, correct = self._step(windows, generator)
+                if not math.isfinite(loss):
+                    raise EscnnError(
+                        f"the loss became {loss} in epoch {number}, batch {done}",
+                        hint="try a lower --learning-rate; the state of the last epoch is kept",
+                    )
+                loss_sum, hits = loss_sum + loss * len(windows), hits + correct
+                if on_batch:
+                    on_batch(number, done, self.steps, loss)
+        learned = time.perf_counter() - started
+        validation = self._accuracy(self.validation_windows)
+        if validation is not None and (self.best is None or validation > self.best["accuracy"]):
+            weights = {name: tensor.cpu().clone() for name, tensor in self._reported().state_dict().items()}
+            self.best = {"epoch": number, "accuracy": validation, "weights": weights}
+        every = max(1, round(self.config.epochs / FOLLOWED_EPOCHS))
+        follow = number % every == 0 or number == self.config.epochs
+        return EpochMetrics(
+            epoch=number,
+            loss=loss_sum / len(order),
+            train_accuracy=hits / len(order),
+            validation_accuracy=validation,
+            held_out_accuracy=self._accuracy(self.held_out_windows) if follow else None,
+            learning_rate=self.schedule.get_last_lr()[0],
+            seconds=time.perf_counter() - started,
+            clips_per_second=len(order) / learned,
+        )
+
+    def _step(self, windows: Tensor, generator: torch.Generator) -> tuple[float, int]:
+        """Learn from one batch; its loss and how many of its stronger labels were named."""
+        config = self.config
+        decibels = self.features.decibels[windows].to(self.device).float()  # (batch, mels, frames)
+        targets = F.one_hot(self._targets(windows), len(self.dataset.labels)).float().to(self.device)
+        decibels, targets = augment(
+            decibels,
+            targets,
+            config.augment,
+            floor_db=config.audio.floor_db,
+            fill_db=self.normalization.mean_db,
+            generator=generator,
+        )
+        logits = self.network(self._input(decibels))
+        loss = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+        self.step += 1
+        if self.mean_network is not None:
+            update_mean(self.mean_network, self.network, config.ema_decay, self.step)
+        return loss.item(), int((logits.argmax(1) == targets.argmax(1)).sum())
+
+    def _targets(self, windows: Tensor) -> Tensor:
+        return self.class_ids[self.features.clip[windows].long()]
+
+    def _input(self, decibels: Tensor) -> Tensor:
+        x = normalize(decibels, self.normalization)[:, None]  # (batch, 1, mels, frames)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _reported(self) -> ResNet:
+        """The network whose weights count: the running mean, or without one the last."""
+        return self.network if self.mean_network is None else self.mean_network
+
+    @torch.inference_mode()
+    def _accuracy(self, windows: Tensor) -> float | None:
+        """Share of clips named right, scores averaged over a clip's windows; None without clips."""
+        if not len(windows):
+            return None
+        network = self._reported().eval()
+        scores = [
+            network(self._input(self.features.decibels[part].to(self.device).float())).softmax(1).cpu()
+            for part in windows.split(64)
+        ]
+        owner = self.features.clip[windows].long()
+        total = torch.zeros(len(self.class_ids), len(self.dataset.labels)).index_add_(0, owner, torch.cat(scores))
+        clips = owner.unique()
+        return float((total[clips].argmax(1) == self.class_ids[clips]).float().mean())
+
+    def chosen(self) -> tuple[ResNet, str]:
+        """The network to keep, and in words how its epoch was chosen."""
+        network = self._reported()
+        if self.best is not None:
+            network.load_state_dict(self.best["weights"])
+            fold = self.config.validation_fold
+            return network, f"epoch {self.best['epoch']}, the best on validation fold {fold}"
+        kind = "running mean of the weights" if self.mean_network is not None else "weights"
+        return network, f"{kind} after the last epoch"
+
+    def card(self, name: str, chosen: str) -> ModelCard:
+        """What the model file says of itself."""
+        return ModelCard(
+            name=name,
+            labels=self.dataset.labels,
+            audio=self.config.audio,
+            model=self.config.model,
+            normalization=self.normalization,
+            training={
+                "fold": self.config.fold or None,
+                "validation_fold": self.config.validation_fold,
+                "trained_on_folds": sorted({clip.fold for clip in self.split.train}),
+                "clips": len(self.split.train),
+                "epochs": self.config.epochs,
+                "weights": chosen,
+                "seed": self.config.seed,
+                "seconds": round(sum(row.seconds for row in self.history), 1),
+                "data_digest": self.dataset.digest,
+                "config": to_json(self.config),
+            },
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as types that `weights_only` loading allows."""
+        return {
+            "config": to_json(self.config),
+            "data_digest": self.dataset.digest,
+            "network": self.network.state_dict(),
+            "mean_network": None if self.mean_network is None else self.mean_network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "history": [dataclasses.asdict(row) for row in self.history],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up where `state` was written; refuses another data set or other settings."""
+        try:
+            if state["data_digest"] != self.dataset.digest:
+                raise DatasetError(
+                    f"{self.dataset.root}: not the data set that this run began with",
+                    hint="clips, classes or folds changed: point --data at the old one, or start a new run",
+                )
+            if state["config"] != to_json(self.config):
+                raise UsageError("the run's config.json was changed since it began", hint="start a new run with --config")
+            self.network.load_state_dict(state["network"])
+            if self.mean_network is not None:
+                self.mean_network.load_state_dict(state["mean_network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.step, self.best = int(state["step"]), state["best"]
+            self.history = [EpochMetrics(**row) for row in state["history"]]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{STATE_FILE}: not a state of this run ({error})", hint="start a new run") from error
+
+
+def measure_normalization(features: Features, windows: Tensor) -> Normalization:
+    """Mean and standard deviation, in dB, over the given windows."""
+    total = squares = 0.0
+    for part in windows.split(64):
+        decibels = features.decibels[part].double()
+        total, squares = total + float(decibels.sum()), squares + float(decibels.square().sum())
+    count = len(windows) * features.decibels[0].numel()
+    mean = total / count
+    return Normalization(mean, max(1e-3, math.sqrt(max(0.0, squares / count - mean**2))))
+
+
+@torch.no_grad()
+def update_mean(mean_network: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average of weights and batch-norm statistics; shorter at first, so that the start is forgotten."""
+    share = 1 - min(decay, (1 + step) / (10 + step))
+    for mean, now in zip(mean_network.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, share)
+        else:
+            mean.copy_(now)
+
+
+def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for convolutions and the classifier, none for biases and batch-norm scales."""
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    free = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def _seed(seed: int, epoch: int) -> int:
+    """A seed of its own for every epoch of every run."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big")
+
+
+def _cpu_generator(generator: torch.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(generator.initial_seed())
+
+
+class _seeded:  # noqa: N801 - reads as a statement
+    """While the block runs, torch's global generators start from (seed, epoch); then they are as they were."""
+
+    def __init__(self, seed: int, epoch: int) -> None:
+        self._seed = _seed(seed, epoch)
+        self._fork = torch.random.fork_rng()
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._seed)
+
+    def __exit__(self, *error: Any) -> None:
+        self._fork.__exit__(*error)
+
+
+def _write_metrics(path: Path, history: list[EpochMetrics]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in history)
+    files.write_text(path, text.getvalue())
+
+
+def _write_status(folder: Path, run: _Run, status: str, command: Sequence[str]) -> None:
+    files.write_json(
+        folder / "run.json",
+        {
+            "status": status,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "epochs_done": len(run.history),
+            "epochs": run.config.epochs,
+            "seed": run.config.seed,
+            "device": str(run.device),
+            "threads": torch.get_num_threads(),
+            "seconds": round(sum(row.seconds for row in run.history), 1),
+            "data_digest": run.dataset.digest,
+            "command": list(command),
+            "versions": checkpoint.versions(),
+        },
+    )
