@@ -22,12 +22,14 @@ from escnn.errors import AudioError
 Samples = NDArray[np.float32]
 SoundSource = str | os.PathLike[str] | bytes
 
-EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"})
+EXTENSIONS = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
+)
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
 MOST_CHANNELS = 32
 LONGEST_SECONDS = 24 * 3600.0  # of a stream of blocks
 LONGEST_WAVEFORM_SECONDS = 3600.0  # of a sound that is held in memory as one array
-BLOCK_FRAMES = 1 << 16
+BLOCK_FRAMES = 1 << 13  # what is lost where a damaged file stops making sense
 LOUDEST = 1e10  # beyond this a float sample is damage: its power would overflow float32
 
 _CONVERT_HINT = "supported are wav, flac, ogg, opus, mp3 and aiff; convert with `ffmpeg -i IN out.wav`"
@@ -169,7 +171,9 @@ def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundRe
             file = soundfile.SoundFile(handle, closefd=False)
         except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
             raise AudioError(
-                f"{name}: not an audio file libsndfile can read ({_reason(error)})", code="not_audio", hint=_CONVERT_HINT
+                f"{name}: not an audio file libsndfile can read ({_reason(error)})",
+                code="not_audio",
+                hint=_CONVERT_HINT,
             ) from error
         with file:
             yield SoundReader(file, name)
@@ -178,9 +182,7 @@ def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundRe
             os.close(handle)
 
 
-def load_audio(
-    source: SoundSource, sample_rate: int | None = None, *, name: str | None = None
-) -> Waveform:
+def load_audio(source: SoundSource, sample_rate: int | None = None, *, name: str | None = None) -> Waveform:
     """Read a whole sound (at most an hour) into memory.
 
     Args:

@@ -1,7 +1,7 @@
 """Augmentation of log-mels, over the whole batch at once. Every draw comes from the generator that is handed in.
 
-All functions take and give decibels of shape (batch, mels, frames) unless they say otherwise, and never write into their
-input. Shares of a mixture are soft labels of shape (batch, classes) whose rows add up to one.
+All functions take and give decibels of shape (batch, mels, frames) unless they say otherwise, and never write into
+their input. Shares of a mixture are soft labels of shape (batch, classes) whose rows add up to one.
 """
 
 from __future__ import annotations

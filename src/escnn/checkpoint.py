@@ -1,7 +1,7 @@
 """Model files and training state: the only place that loads or saves weights.
 
-A model file is a safetensors file, which cannot run code when it is opened. Its metadata holds one JSON document that says
-everything needed to use it: audio and network settings, labels, normalisation, how it was trained and how it scored.
+A model file is a safetensors file, which cannot run code when it is opened. Its metadata holds one JSON document that
+says all that is needed to use it: audio and network settings, labels, normalisation, how it was trained, how it scored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LARGEST_FILE = 1 << 30  # bytes
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model file says of itself besides its weights. `training` and `score` are for people and for `evaluate`."""
+    """What a model file says of itself. `training` and `score` are for people and for `evaluate`."""
 
     name: str
     labels: tuple[str, ...]
@@ -95,7 +95,8 @@ def load_model(path: Path) -> tuple[ResNet, ModelCard]:
             weights = {name: _read_tensor(path, file, name, like) for name, like in expected.items()}
     except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{path}: not a model file of escnn ({error})", hint="models are .safetensors files that `escnn train` writes"
+            f"{path}: not a model file of escnn ({error})",
+            hint="models are .safetensors files that `escnn train` writes",
         ) from error
     network.load_state_dict(weights, assign=True)
     return network.eval(), card
@@ -126,7 +127,9 @@ def load_state(path: Path) -> dict[str, Any]:
             raise ModelError(f"{path}: damaged training state ({damaged})", hint="start the training again")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise ModelError(f"{path}: no training state here", hint="--resume takes the folder of a started run") from error
+        raise ModelError(
+            f"{path}: no training state here", hint="--resume takes the folder of a started run"
+        ) from error
     except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: damaged training state ({error})", hint="start the training again") from error
     if not isinstance(state, dict):
@@ -140,7 +143,9 @@ def _model_path(path: Path) -> Path:
         file = path / MODEL_FILE
         if not file.is_file():
             state = "its training is not finished" if (path / STATE_FILE).exists() else "is this a run folder?"
-            raise ModelError(f"{path}: holds no {MODEL_FILE}; {state}", hint=f"`escnn train --resume {path}` finishes it")
+            raise ModelError(
+                f"{path}: holds no {MODEL_FILE}; {state}", hint=f"`escnn train --resume {path}` finishes it"
+            )
         path = file
     if not path.is_file():
         raise ModelError(f"{path}: no such model file", hint="leave out --model to use the model in the box")

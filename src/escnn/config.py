@@ -48,7 +48,7 @@ class AudioConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A residual network: ``depths[i]`` basic blocks of ``widths[i]`` channels in stage i, each stage halving the last."""
+    """A residual network: ``depths[i]`` basic blocks of ``widths[i]`` channels in stage i; stages halve the size."""
 
     widths: tuple[int, ...] = (32, 64, 128, 256)
     depths: tuple[int, ...] = (1, 1, 2, 2)
@@ -77,15 +77,15 @@ class AugmentConfig:
     """What happens to log-mels while training. Zero switches an ingredient off."""
 
     roll: bool = True  # the window starts at a random moment and wraps around
-    speed: float = 0.25  # time stretched by up to exp(+-speed)
-    pitch: float = 0.08  # mel axis stretched by up to this share
-    pitch_shift: float = 0.03  # mel axis shifted by up to this share of its length
-    gain_db: float = 8.0
-    equalizer_db: float = 5.0  # a smooth random curve over frequency
+    speed: float = 0.15  # time stretched by up to exp(+-speed)
+    pitch: float = 0.04  # mel axis stretched by up to this share
+    pitch_shift: float = 0.02  # mel axis shifted by up to this share of its length
+    gain_db: float = 6.0
+    equalizer_db: float = 3.0  # a smooth random curve over frequency
     mixing: str = "power"  # "power": two sounds heard at once, loudness in mind; "mixup": weighted mean of the pictures
     mix_probability: float = 0.9  # share of batches
     mixup_alpha: float = 0.2  # Beta(alpha, alpha) of "mixup"
-    masks: int = 2  # masks in time and as many in frequency
+    masks: int = 1  # masks in time and as many in frequency
     mask_mels: int = 20  # widest, in bands
     mask_frames: int = 45  # widest, in frames
 
@@ -108,9 +108,9 @@ class TrainConfig:
     """Everything that decides how a training goes; with the data and the machine, it decides the weights."""
 
     preset: str = "default"
-    epochs: int = 60
-    batch_size: int = 32
-    learning_rate: float = 3e-3  # the highest of the one-cycle schedule
+    epochs: int = 70
+    batch_size: int = 16
+    learning_rate: float = 2e-3  # the highest of the one-cycle schedule
     warmup: float = 0.1  # share of the steps in which the learning rate rises
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
@@ -144,7 +144,8 @@ class TrainConfig:
 def to_json(config: Any) -> dict[str, Any]:
     """A settings dataclass as JSON types; tuples become lists."""
     document: dict[str, Any] = dataclasses.asdict(
-        config, dict_factory=lambda items: {key: list(value) if isinstance(value, tuple) else value for key, value in items}
+        config,
+        dict_factory=lambda items: {key: list(value) if isinstance(value, tuple) else value for key, value in items},
     )
     return document
 
@@ -194,6 +195,7 @@ PRESETS: dict[str, TrainConfig] = {
     "seed-resnet34": TrainConfig(
         preset="seed-resnet34",
         epochs=100,
+        batch_size=32,
         learning_rate=2e-3,
         weight_decay=0.01,
         label_smoothing=0.1,

@@ -64,13 +64,10 @@ class Dataset:
     @property
     def digest(self) -> str:
         """SHA-256 over names, classes, folds and sizes: changes when the data set does, not when it is moved."""
-        lines = [f"{clip.name}\t{self.labels[clip.class_id]}\t{clip.fold}\t{clip.path.stat().st_size}" for clip in self.clips]
+        lines = [
+            f"{clip.name}\t{self.labels[clip.class_id]}\t{clip.fold}\t{clip.path.stat().st_size}" for clip in self.clips
+        ]
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def default_data_folder() -> Path:
-    """Where `escnn download` puts ESC-50."""
-    return cache_folder() / "ESC-50"
 
 
 def open_dataset(root: Path, *, seed: int = 0) -> Dataset:
@@ -82,7 +79,9 @@ def open_dataset(root: Path, *, seed: int = 0) -> Dataset:
         DatasetError: there is no data set, or one that cannot be used.
     """
     if not root.is_dir():
-        raise DatasetError(f"{root}: no data set here", hint="`escnn download` fetches ESC-50; --data names another folder")
+        raise DatasetError(
+            f"{root}: no data set here", hint="`escnn download` fetches ESC-50; --data names another folder"
+        )
     if (root / "meta" / "esc50.csv").is_file():
         return _open_esc50(root)
     for child in sorted(root.iterdir()):
@@ -97,7 +96,9 @@ def _open_esc50(root: Path) -> Dataset:
         table = pd.read_csv(path, dtype={"filename": str, "fold": int, "target": int, "category": str})
         rows = list(zip(table["filename"], table["fold"], table["target"], table["category"], strict=True))
     except (ValueError, KeyError, OSError) as error:  # pandas' parser errors are ValueErrors
-        raise DatasetError(f"{path}: not the metadata of ESC-50 ({error})", hint="`escnn download --force` repairs it") from error
+        raise DatasetError(
+            f"{path}: not the metadata of ESC-50 ({error})", hint="`escnn download --force` repairs it"
+        ) from error
     names = {int(target): str(category) for _, _, target, category in rows}
     if sorted(names) != list(range(len(names))) or len(names) < 2 or len(set(names.values())) != len(names):
         raise DatasetError(f"{path}: targets must number the categories from 0 without a gap, one name each")
@@ -106,14 +107,18 @@ def _open_esc50(root: Path) -> Dataset:
         if not isinstance(filename, str) or Path(filename).name != filename or not 1 <= fold <= FOLDS:
             raise DatasetError(f"{path}: row for {filename!r} in fold {fold} is not one of ESC-50")
         if names[int(target)] != category:
-            raise DatasetError(f"{path}: {filename} is {category!r}, but target {target} is {names[int(target)]!r} elsewhere")
+            raise DatasetError(
+                f"{path}: {filename} is {category!r}, but target {target} is {names[int(target)]!r} elsewhere"
+            )
         clip = Clip(f"audio/{filename}", root / "audio" / filename, int(target), int(fold))
         if clip.path.is_file():
             clips.append(clip)
         else:
             missing.append(filename)
     if not clips:
-        raise DatasetError(f"{root}: none of the {len(rows)} clips is there", hint="`escnn download --force` fetches them")
+        raise DatasetError(
+            f"{root}: none of the {len(rows)} clips is there", hint="`escnn download --force` fetches them"
+        )
     return Dataset(root, tuple(names[index] for index in range(len(names))), tuple(clips), tuple(missing))
 
 
@@ -145,7 +150,7 @@ def _open_folders(root: Path, seed: int) -> Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Log-mels of a data set: `decibels` (windows, mels, frames) float16; `clip` (windows,) is the index of its clip."""
+    """Log-mels: `decibels` (windows, mels, frames) float16; `clip` (windows,) the index of the clip they are from."""
 
     decibels: Tensor
     clip: Tensor
@@ -160,8 +165,8 @@ def load_features(
 ) -> Features:
     """Log-mels of every clip, from the cache if they are there, otherwise computed once and kept.
 
-    The cache is a file below `cache_folder()` named after everything that decides its content: audio settings, clip paths,
-    sizes and times of last change. `on_progress(done, total)` is called while clips are read.
+    The cache is a file below `cache_folder()` named after everything that decides its content: audio settings, and the
+    clips' paths, sizes and times of last change. `on_progress(done, total)` is called while clips are read.
 
     Raises:
         DatasetError: a clip cannot be read; every unreadable one is counted, the first few are named.
@@ -176,7 +181,9 @@ def load_features(
         return Features(tensors["decibels"], tensors["clip"])
     except (safetensors.SafetensorError, KeyError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise DatasetError(f"{path}: damaged feature cache ({error})", hint="it was removed; run the command again") from error
+        raise DatasetError(
+            f"{path}: damaged feature cache ({error})", hint="it was removed; run the command again"
+        ) from error
 
 
 def _compute_features(
@@ -205,7 +212,7 @@ def _compute_features(
 
 
 def _read_ahead(dataset: Dataset, config: AudioConfig) -> Iterator[audio.Samples | AudioError]:
-    """Every clip in turn as windows (windows, time), decoded ahead of time by a few threads (decoding frees the GIL)."""
+    """Every clip in turn as windows (windows, time), decoded ahead by a few threads (decoding frees the GIL)."""
 
     def read(clip: Clip) -> audio.Samples | AudioError:
         try:

@@ -14,6 +14,10 @@ class EscnnError(Exception):
         self.hint = hint
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends what is under way as Ctrl-C does, with exit code 143."""
+
+
 class UsageError(EscnnError):
     """Wrong arguments or settings."""
 
@@ -21,7 +25,7 @@ class UsageError(EscnnError):
 
 
 class AudioError(EscnnError):
-    """A sound that cannot be read. ``code`` is the short machine-readable reason that `escnn predict` writes as JSON."""
+    """A sound that cannot be read. ``code`` is the short reason, for programs, that `escnn predict` writes."""
 
     exit_code = 3
 

@@ -50,7 +50,7 @@ class LogMel(nn.Module):
         self.full_scale_db = 20 * math.log10(config.n_fft / 4)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Log-mel of `waveform`, shape (batch, time) at ``config.sample_rate``, in dB, shape (batch, 1, mels, frames)."""
+        """Log-mel in dB, (batch, 1, mels, frames), of `waveform`, (batch, time) at ``config.sample_rate``."""
         power: Tensor = self.mel(waveform)  # (batch, mels, frames)
         decibels = 10 * power.clamp_min(1e-20).log10() - self.full_scale_db
         return decibels.clamp_min(self.config.floor_db).unsqueeze(1)

@@ -22,6 +22,11 @@ def cache_folder() -> Path:
     return Path(override) if override else platformdirs.user_cache_path("escnn")
 
 
+def default_data_folder() -> Path:
+    """Where `escnn download` puts ESC-50 and the other commands look for it."""
+    return cache_folder() / "ESC-50"
+
+
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; when the block ends well, it takes the place of `target` in one step.

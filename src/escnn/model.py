@@ -1,7 +1,7 @@
 """One residual network; its `ModelConfig` makes it the model project's ResNet-34 or our small default.
 
-K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, 2015 (basic blocks); the "average" shortcut
-is from T. He et al.: Bag of Tricks for Image Classification, 2018 (ResNet-D).
+K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, 2015 (basic blocks); the "average"
+shortcut is from T. He et al.: Bag of Tricks for Image Classification, 2018 (ResNet-D).
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ def record_feature_maps(model: ResNet) -> Iterator[dict[str, Tensor]]:
 
     keep_output("conv1", model.conv1)
     for stage in model.stages:
-        for block_name, block in model.get_submodule(stage).named_children():
-            assert isinstance(block, Block)
-            keep_input(f"{stage}.{block_name}.conv", block.relu)
-            keep_output(f"{stage}.{block_name}.relu", block.relu)
+        for block, _ in model.get_submodule(stage).named_children():
+            relu = model.get_submodule(f"{stage}.{block}.relu")
+            keep_input(f"{stage}.{block}.conv", relu)
+            keep_output(f"{stage}.{block}.relu", relu)
         keep_output(stage, model.get_submodule(stage))
     try:
         yield maps

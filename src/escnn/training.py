@@ -1,4 +1,4 @@
-"""Training, readable top to bottom. `train` yields an `EpochMetrics` an epoch and leaves a run folder that can be resumed.
+"""Training, readable top to bottom. `train` yields `EpochMetrics` and leaves a run folder that can be resumed.
 
 Every random draw is a function of (seed, epoch), so a run that was stopped after any epoch and resumed ends with the
 same weights, bit for bit, as one that went straight through on the same machine.
@@ -7,17 +7,12 @@ same weights, bit for bit, as one that went straight through on the same machine
 from __future__ import annotations
 
 import copy
-import csv
 import dataclasses
 import hashlib
-import io
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,11 +22,12 @@ from torch import Tensor, nn
 from escnn import checkpoint, files, plots
 from escnn.augment import augment
 from escnn.checkpoint import MODEL_FILE, STATE_FILE, ModelCard
-from escnn.config import TrainConfig, from_json, to_json
+from escnn.config import TrainConfig, to_json
 from escnn.dataset import Clip, Dataset, Features
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
 from escnn.features import Normalization, normalize
 from escnn.model import ResNet
+from escnn.runs import Run
 
 FOLLOWED_EPOCHS = 20  # how often in a run, at most, the held-out fold is looked at to draw its curve
 
@@ -72,46 +68,21 @@ def split(dataset: Dataset, config: TrainConfig) -> Split:
     )
 
 
-def create_run(out: Path | None, config: TrainConfig, dataset: Dataset, *, name: str | None = None) -> Path:
-    """Make the folder of a new run and write ``config.json`` into it.
-
-    Args:
-        out: the folder; None takes the next free ``runs/fold<n>-<number>`` (or ``runs/<name>-<number>``).
-    """
-    if out is None:
-        folder = files.claim_run_folder(Path("runs"), name or (f"fold{config.fold}" if config.fold else "all"))
-    else:
-        folder = files.output_folder(out, force=False)
-    files.write_json(folder / "config.json", to_json(config))
-    files.write_json(folder / "run.json", {"status": "created", "data_digest": dataset.digest})
-    return folder
-
-
-def read_config(path: Path) -> TrainConfig:
-    """Settings from a JSON file, such as a run's ``config.json``."""
-    try:
-        return from_json(TrainConfig, json.loads(path.read_text("utf-8")), path.name)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: no settings can be read from it ({error})") from error
-
-
 def train(
-    config: TrainConfig,
+    run: Run,
     dataset: Dataset,
     features: Features,
-    folder: Path,
     *,
     device: torch.device,
     command: Sequence[str] = (),
     on_batch: Callable[[int, int, int, float], None] | None = None,
 ) -> Iterator[EpochMetrics]:
-    """Train in `folder`, going on from its ``last.pt`` if there is one; the last step writes ``model.safetensors``.
+    """Train in the folder of `run`, going on from its ``last.pt`` if there is one; at the end write the model.
 
     Args:
-        config: the settings.
+        run: folder and settings.
         dataset: clips and folds.
-        features: the data set's log-mels, made with ``config.audio``.
-        folder: from `create_run`.
+        features: the data set's log-mels, made with ``run.config.audio``.
         device: where to compute.
         command: as typed, for ``run.json``.
         on_batch: called with (epoch, steps done in it, steps in it, loss).
@@ -119,37 +90,41 @@ def train(
     Yields:
         The metrics of each epoch, once its state is safe on disk; first those of epochs that were done before.
     """
-    run = _Run(config, dataset, features, folder, device)
-    state_path = folder / STATE_FILE
+    learner = _Learner(run.config, dataset, features, device)
+    state_path = run.folder / STATE_FILE
     if state_path.exists():
-        run.restore(checkpoint.load_state(state_path))
-        yield from run.history
-    _write_status(folder, run, "running", command)
+        learner.restore(checkpoint.load_state(state_path))
+        yield from learner.history
+
+    def write_status(status: str) -> None:
+        details = {"device": str(device), "threads": torch.get_num_threads(), "command": list(command)}
+        run.write_status(status, data_digest=dataset.digest, **learner.progress(), **details)
+
+    write_status("running")
     try:
-        while len(run.history) < config.epochs:
-            metrics = run.epoch(len(run.history) + 1, on_batch)
-            run.history.append(metrics)
-            checkpoint.save_state(state_path, run.state())
-            _write_metrics(folder / "metrics.csv", run.history)
+        while len(learner.history) < run.config.epochs:
+            metrics = learner.epoch(len(learner.history) + 1, on_batch)
+            learner.history.append(metrics)
+            checkpoint.save_state(state_path, learner.state())
+            run.write_metrics([dataclasses.asdict(row) for row in learner.history])
             yield metrics
-        network, chosen = run.chosen()
-        checkpoint.save_model(folder / MODEL_FILE, network, run.card(folder.name, chosen))
-        files.write_bytes(folder / "curves.png", plots.png_bytes(plots.curves([dataclasses.asdict(row) for row in run.history])))
+        network, chosen = learner.chosen()
+        curves = plots.curves([dataclasses.asdict(row) for row in learner.history])
+        files.write_bytes(run.folder / "curves.png", plots.png_bytes(curves))
+        checkpoint.save_model(run.folder / MODEL_FILE, network, learner.card(run.folder.name, chosen))
     except (GeneratorExit, KeyboardInterrupt):
-        _write_status(folder, run, "interrupted", command)
+        write_status("interrupted")
         raise
     except EscnnError:
-        _write_status(folder, run, "failed", command)
+        write_status("failed")
         raise
-    _write_status(folder, run, "complete", command)
+    write_status("complete")
 
 
-class _Run:
+class _Learner:
     """A training under way: network, running mean of its weights, optimizer, schedule, and what happened so far."""
 
-    def __init__(
-        self, config: TrainConfig, dataset: Dataset, features: Features, folder: Path, device: torch.device
-    ) -> None:
+    def __init__(self, config: TrainConfig, dataset: Dataset, features: Features, device: torch.device) -> None:
         self.config, self.dataset, self.features, self.device = config, dataset, features, device
         self.split = split(dataset, config)
         self.class_ids = torch.tensor([clip.class_id for clip in dataset.clips])
@@ -161,10 +136,12 @@ class _Run:
         self.normalization = measure_normalization(features, self.train_windows)
         with _seeded(config.seed, 0):
             self.network = ResNet(config.model, len(dataset.labels))
-        self.network.to(device=device, memory_format=torch.channels_last)
+        self.network.to(device).to(memory_format=torch.channels_last)
         self.mean_network = copy.deepcopy(self.network) if config.ema_decay else None
         self.steps = math.ceil(len(self.train_windows) / config.batch_size)  # an epoch
-        self.optimizer = torch.optim.AdamW(_parameter_groups(self.network, config.weight_decay), lr=config.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, config.weight_decay), lr=config.learning_rate
+        )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, config.learning_rate, total_steps=config.epochs * self.steps, pct_start=config.warmup
         )
@@ -203,7 +180,7 @@ class _Run:
             train_accuracy=hits / len(order),
             validation_accuracy=validation,
             held_out_accuracy=self._accuracy(self.held_out_windows) if follow else None,
-            learning_rate=self.schedule.get_last_lr()[0],
+            learning_rate=float(self.schedule.get_last_lr()[0]),
             seconds=time.perf_counter() - started,
             clips_per_second=len(order) / learned,
         )
@@ -251,11 +228,11 @@ class _Run:
         network = self._reported().eval()
         scores = [
             network(self._input(self.features.decibels[part].to(self.device).float())).softmax(1).cpu()
-            for part in windows.split(64)
+            for part in torch.split(windows, 64)
         ]
         owner = self.features.clip[windows].long()
         total = torch.zeros(len(self.class_ids), len(self.dataset.labels)).index_add_(0, owner, torch.cat(scores))
-        clips = owner.unique()
+        clips = torch.unique(owner)
         return float((total[clips].argmax(1) == self.class_ids[clips]).float().mean())
 
     def chosen(self) -> tuple[ResNet, str]:
@@ -290,6 +267,10 @@ class _Run:
             },
         )
 
+    def progress(self) -> dict[str, Any]:
+        """How far it is, for ``run.json``."""
+        return {"epochs_done": len(self.history), "seconds": round(sum(row.seconds for row in self.history), 1)}
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as types that `weights_only` loading allows."""
         return {
@@ -313,7 +294,9 @@ class _Run:
                     hint="clips, classes or folds changed: point --data at the old one, or start a new run",
                 )
             if state["config"] != to_json(self.config):
-                raise UsageError("the run's config.json was changed since it began", hint="start a new run with --config")
+                raise UsageError(
+                    "the run's config.json was changed since it began", hint="start a new run with --config"
+                )
             self.network.load_state_dict(state["network"])
             if self.mean_network is not None:
                 self.mean_network.load_state_dict(state["mean_network"])
@@ -328,7 +311,7 @@ class _Run:
 def measure_normalization(features: Features, windows: Tensor) -> Normalization:
     """Mean and standard deviation, in dB, over the given windows."""
     total = squares = 0.0
-    for part in windows.split(64):
+    for part in torch.split(windows, 64):
         decibels = features.decibels[part].double()
         total, squares = total + float(decibels.sum()), squares + float(decibels.square().sum())
     count = len(windows) * features.decibels[0].numel()
@@ -338,7 +321,7 @@ def measure_normalization(features: Features, windows: Tensor) -> Normalization:
 
 @torch.no_grad()
 def update_mean(mean_network: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of weights and batch-norm statistics; shorter at first, so that the start is forgotten."""
+    """Exponential moving average of weights and batch-norm statistics; short at first, to forget the start."""
     share = 1 - min(decay, (1 + step) / (10 + step))
     for mean, now in zip(mean_network.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.is_floating_point():
@@ -376,30 +359,3 @@ class _seeded:  # noqa: N801 - reads as a statement
 
     def __exit__(self, *error: Any) -> None:
         self._fork.__exit__(*error)
-
-
-def _write_metrics(path: Path, history: list[EpochMetrics]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(EpochMetrics)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) for row in history)
-    files.write_text(path, text.getvalue())
-
-
-def _write_status(folder: Path, run: _Run, status: str, command: Sequence[str]) -> None:
-    files.write_json(
-        folder / "run.json",
-        {
-            "status": status,
-            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-            "epochs_done": len(run.history),
-            "epochs": run.config.epochs,
-            "seed": run.config.seed,
-            "device": str(run.device),
-            "threads": torch.get_num_threads(),
-            "seconds": round(sum(row.seconds for row in run.history), 1),
-            "data_digest": run.dataset.digest,
-            "command": list(command),
-            "versions": checkpoint.versions(),
-        },
-    )

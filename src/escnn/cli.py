@@ -1,0 +1,441 @@
+"""The commands: parse, call, show. Everything that takes time to import is imported inside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from escnn import __version__
+from escnn.errors import EscnnError, OutputError, Terminated, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from escnn.dataset import Dataset
+    from escnn.runs import Run
+
+
+class Commands(TyperGroup):
+    """Every way a command can end, as a line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; errors that a person can mend never show a traceback."""
+        from escnn import console
+
+        try:
+            return super().invoke(ctx)
+        except EscnnError as problem:
+            console.error(problem)
+            code = problem.exit_code
+        except KeyboardInterrupt as stop:
+            console.warning("interrupted")
+            code = 143 if isinstance(stop, Terminated) else 130
+        except BrokenPipeError:
+            console.silence_stdout()
+            code = 0
+        except (RuntimeError, OSError) as error:
+            mended = _torch_pair_error(error)
+            if mended is None:
+                raise
+            console.error(mended)
+            code = mended.exit_code
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="escnn",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a convolutional network to name environmental sounds, and see what it hears.",
+    epilog="Example: escnn predict clip.wav",
+)
+
+
+def _quiet(value: bool) -> bool:
+    from escnn import console
+
+    console.set_quiet(value)
+    return value
+
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="Say nothing but results and trouble.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="ESCNN_DATA", show_default="ESC-50 as downloaded", help="Folder of the data set."),
+]
+ModelPath = Annotated[
+    Path | None,
+    typer.Option("--model", envvar="ESCNN_MODEL", show_default="the one in the box", help="Model file or run folder."),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Fold = Annotated[int | None, typer.Option("--fold", min=0, max=5, help="Fold to hold out and report; 0: none.")]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"escnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train a convolutional network to name environmental sounds, and see what it hears."""
+
+
+@app.command(epilog="Example: escnn download")
+def download(
+    data: DataFolder = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Archive at hand, or its address.", show_default="the official one")
+    ] = None,
+    allow_missing: Annotated[bool, typer.Option(help="Take an archive that lacks clips.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only verify what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again and replace what is there.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch ESC-50 (0.6 GB), verify it and put it where the other commands look for it."""
+    from escnn import console
+    from escnn import download as downloading
+    from escnn.files import default_data_folder
+
+    folder = data or default_data_folder()
+    if check:
+        found = downloading.check(folder)
+        console.result(f"{folder}: {found.describe()}")
+        if not (found.complete or allow_missing):
+            raise typer.Exit(5)
+        return
+    stages = {"download": ("downloading", "bytes"), "extract": ("extracting", "files")}
+    with console.stages(stages) as advance:
+        found = downloading.download(
+            folder,
+            source=source,
+            allow_missing=allow_missing,
+            force=force,
+            on_progress=lambda progress: advance(progress.stage, progress.done, progress.total),
+            on_message=console.message,
+        )
+    console.result(f"{folder}: {found.describe()}")
+    console.message("next: escnn train" + (f" --data {folder}" if data else ""))
+
+
+@app.command(epilog="Example: escnn train --epochs 100 --fold 5")
+def train(
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.")] = None,
+    fold: Fold = None,
+    validation_fold: Annotated[
+        int | None, typer.Option(min=1, max=5, help="Fold to choose the epoch on, apart from the reported one.")
+    ] = None,
+    cross_validate: Annotated[bool, typer.Option("--cross-validate", help="Hold out every fold in turn.")] = False,
+    preset: Annotated[str | None, typer.Option(help="Named settings to start from: default, seed-resnet34.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings from a JSON file, such as a run's config.json.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Clips in a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest of the schedule.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything that is drawn.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/fold<n>-<number>")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    data: DataFolder = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on ESC-50, or on any folder that has a folder of sounds per class."""
+    from escnn import console
+
+    with console.working("starting torch"):
+        from escnn import runs
+        from escnn.config import preset as named_preset
+        from escnn.dataset import open_dataset
+        from escnn.files import default_data_folder
+        from escnn.prediction import choose_device
+
+    changes: dict[str, Any] = {
+        "epochs": epochs,
+        "fold": fold,
+        "validation_fold": validation_fold,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+    }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    chosen_device = choose_device(device)
+    if resume is not None:
+        if changes or preset or config or out or cross_validate:
+            raise UsageError(
+                "--resume goes on with a run's own settings", hint="leave out the others, or start a new run"
+            )
+        folder, todo = runs.reopen(resume)
+        dataset = open_dataset(data or todo[0].data, seed=todo[0].config.seed)
+    else:
+        if preset and config:
+            raise UsageError("--preset and --config both name settings", hint="give one of them")
+        settings = runs.read_config(config) if config else named_preset(preset or "default")
+        settings = dataclasses.replace(settings, **changes)
+        dataset = open_dataset(data or default_data_folder(), seed=settings.seed)
+        if cross_validate:
+            if fold is not None or validation_fold is not None:
+                raise UsageError("--cross-validate holds out every fold in turn", hint="leave out --fold")
+            folder, todo = runs.create_cross_validation(out, settings, dataset.root, dataset.folds)
+        else:
+            if settings.fold:
+                dataset.fold(settings.fold)  # says so if there is none, before a folder is made
+            run = runs.create(out, settings, dataset.root)
+            folder, todo = run.folder, [run]
+    if dataset.missing:
+        console.warning(f"{len(dataset.missing)} clips of the metadata are not there, such as {dataset.missing[0]}")
+    for run in todo:
+        _train_one(run, dataset, chosen_device)
+    if len(todo) > 1:
+        _cross_validation(folder, todo, dataset, device)
+    else:
+        console.message(f"next: escnn predict --model {folder} clip.wav")
+
+
+def _train_one(run: Run, dataset: Dataset, device: torch.device) -> None:
+    """Train and evaluate one run, or what is left of it."""
+    from escnn import console, evaluation, training
+    from escnn.dataset import load_features
+
+    if run.trained and run.evaluated:
+        console.message(f"{run.folder}: finished already ({run.config.epochs} epochs)")
+        return
+    if not run.trained:
+        parts = training.split(dataset, run.config)
+        held_out = f"fold {run.config.fold} held out ({len(parts.held_out)})" if run.config.fold else "none held out"
+        console.message(
+            f"{run.folder}: learning from {len(parts.train)} clips of {len(dataset.labels)} classes, {held_out}"
+        )
+        with console.progress("reading sounds") as advance:
+            features = load_features(dataset, run.config.audio, advance)
+        try:
+            with console.training(run.config.epochs) as (on_batch, on_epoch):
+                for metrics in training.train(
+                    run, dataset, features, device=device, command=sys.argv[1:], on_batch=on_batch
+                ):
+                    on_epoch(metrics)
+        except (KeyboardInterrupt, EscnnError):
+            console.message(f"every finished epoch is kept; go on with: escnn train --resume {run.folder}")
+            raise
+    if run.config.fold:
+        with console.progress(f"evaluating fold {run.config.fold}") as advance:
+            document = evaluation.evaluate_run(run.folder, dataset, device=device.type, on_progress=advance)
+        console.message(
+            f"{run.folder}: {100 * document['accuracy']:.2f} % of fold {document['fold']} named right, "
+            f"{100 * document['top5_accuracy']:.2f} % within the first five"
+        )
+
+
+def _cross_validation(folder: Path, todo: list[Run], dataset: Dataset, device: str) -> None:
+    from escnn import console, evaluation
+
+    with console.progress("evaluating") as advance:
+        document = evaluation.cross_validate(
+            [run.folder for run in todo], dataset, folder, device=device, on_progress=advance
+        )
+    console.cross_validation(document)
+
+
+@app.command(epilog="Example: escnn evaluate --model runs/fold5-1")
+def evaluate(
+    model: ModelPath = None,
+    fold: Annotated[
+        int | None, typer.Option(min=1, max=5, help="Fold to evaluate on.", show_default="the one it has not seen")
+    ] = None,
+    cross_validate: Annotated[
+        Path | None, typer.Option(metavar="RUNS", help="Evaluate every run of a cross-validation on its own fold.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for JSON, CSV and the confusion matrix.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON to stdout.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
+    data: DataFolder = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model: accuracy, top-5, precision and recall per class, confusions."""
+    from escnn import console
+
+    with console.working("starting torch"):
+        from escnn import evaluation
+        from escnn.dataset import open_dataset
+        from escnn.files import default_data_folder, output_folder
+        from escnn.prediction import Classifier
+
+    if out is not None:
+        output_folder(out, force=force)
+    if cross_validate is not None:
+        if model is not None or fold is not None:
+            raise UsageError(
+                "--cross-validate takes models and folds from the runs", hint="leave out --model and --fold"
+            )
+        found = evaluation.find_fold_runs(cross_validate)
+        dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(Classifier.load(found[0])))
+        with console.progress("evaluating") as advance:
+            document = evaluation.cross_validate(found, dataset, out, device=device, on_progress=advance)
+        if as_json:
+            console.json_document(document)
+        else:
+            console.cross_validation(document)
+        return
+    classifier = Classifier.load(model, device=device)
+    dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(classifier))
+    chosen = evaluation.choose_fold(classifier, dataset, fold)
+    if chosen in evaluation.folds_seen(classifier):
+        console.warning(f"the model has learnt from fold {chosen}: this says little about sounds that it has not heard")
+    with console.progress(f"evaluating fold {chosen}") as advance:
+        measured = evaluation.evaluate(classifier, dataset, dataset.fold(chosen), advance)
+    document = evaluation.summary(measured, classifier, chosen)
+    if out is not None:
+        evaluation.write_evaluation(out, measured, document)
+        console.message(f"written to {out}")
+    if as_json:
+        console.json_document(document)
+    else:
+        console.evaluation(document)
+
+
+@app.command(epilog="Example: escnn predict clip.wav | jq .predictions[0].label")
+def predict(
+    audio: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for a sound on stdin.")] = None,
+    files_from: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Read file names from here, one a line; - for stdin.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+    min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Name no class below this score.")] = 0.0,
+    output_format: Annotated[
+        str | None,
+        typer.Option("--format", help="json, jsonl, csv or table.", show_default="json for one sound, else jsonl"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there.")] = False,
+    model: ModelPath = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Name the sound in each clip, as JSON, CSV or a table."""
+    from escnn import console, inputs
+
+    names = inputs.gather(audio or [], files_from)
+    if out is not None and out.exists() and not force:
+        raise OutputError(f"{out}: exists already", hint="choose another name, or add --force")
+    with console.working("starting torch"):
+        from escnn import prediction
+
+    chosen = _output_format(output_format, one=inputs.is_one_sound(names))
+    classifier = prediction.Classifier.load(model, device=device)
+    described = prediction.describe_model(classifier)
+    failures = done = 0
+    with console.results(chosen, out, top_k) as show:
+        for result in classifier.predict_files(inputs.find_sounds(names)):
+            done += 1
+            document = prediction.to_document(result, described, top_k=top_k, min_score=min_score)
+            if isinstance(result, prediction.Failure):
+                failures += 1
+                console.error(result.error)
+            for text in document["warnings"]:
+                console.warning(f"{result.name}: {text}")
+            show(document)
+    if failures:
+        if done > 1:
+            console.message(f"{failures} of {done} sounds could not be read")
+        raise typer.Exit(3)
+
+
+def _output_format(asked: str | None, *, one: bool) -> str:
+    if asked is None:
+        return "json" if one else "jsonl"
+    if asked not in ("json", "jsonl", "csv", "table"):
+        raise UsageError(f"--format {asked!r}: must be json, jsonl, csv or table")
+    if asked == "json" and not one:
+        return "jsonl"  # one object after another
+    return asked
+
+
+@app.command(epilog="Example: escnn visualize clip.wav --out report/")
+def visualize(
+    audio: Annotated[str, typer.Argument(help="A sound file, or - for stdin.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the page.")] = Path("report"),
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    channels: Annotated[int, typer.Option(min=0, max=64, help="Strongest channels to show of every layer.")] = 8,
+    layers: Annotated[
+        str | None, typer.Option(help="Only these layers, separated by commas, such as conv1,layer4.")
+    ] = None,
+    colormap: Annotated[
+        str | None, typer.Option(help="matplotlib's name of a colour map for the feature maps.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    model: ModelPath = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Show what the network hears in a clip: spectrogram, waveform, feature maps and one page with all of it."""
+    from escnn import console, inputs
+
+    source, name = inputs.one_sound(audio)
+    with console.working("starting torch"):
+        from escnn import visualization
+        from escnn.files import output_folder
+        from escnn.prediction import Classifier
+
+    classifier = Classifier.load(model, device=device)
+    with console.working("looking"):
+        seen = visualization.look(classifier, source, name)
+        chosen = visualization.choose_layers(seen, layers.split(",") if layers else None)
+        output_folder(out, force=force)
+        page = visualization.write(
+            seen,
+            classifier,
+            out,
+            layers=chosen,
+            top_k=top_k,
+            channels=channels,
+            colormap=colormap,
+            command=sys.argv[1:],
+        )
+    for text in seen.waveform.warnings:
+        console.warning(f"{name}: {text}")
+    label, _, score = seen.prediction.top(1)[0]
+    console.message(f"{name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")
+    console.result(str(page))
+    if open_page:
+        typer.launch(str(page))
+
+
+def _torch_pair_error(error: Exception) -> EscnnError | None:
+    """torch and torchaudio that do not go together, said in one line."""
+    text = str(error)
+    if "compiled with different CUDA versions" not in text and "libc10_cuda" not in text:
+        return None
+    return EscnnError(
+        "torch and torchaudio that are installed do not go together",
+        hint="`pip install 'torch>=2.10,<2.15' 'torchaudio>=2.10'` installs a pair that does",
+    )
+
+
+def _terminated(_signal: int, _frame: object) -> None:
+    raise Terminated
+
+
+def main() -> None:
+    """Entry point of the command `escnn`."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""Arrays to pictures: waveform, spectrogram, feature maps, confusion matrix, training curves.
+
+Everything here returns a `PIL.Image.Image`; the caller saves it. matplotlib is used through its objects, never through
+pyplot, and with its own defaults, so the same arrays give the same pixels whatever a user's matplotlibrc says.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+Floats = NDArray[np.floating[Any]]
+P = ParamSpec("P")
+
+SPECTROGRAM_COLORS = "magma"
+POSITIVE_COLORS = "viridis"  # perceptually even, for values >= 0
+SIGNED_COLORS = "RdBu_r"  # blue, white at zero, red
+PURPLE, CORAL, GREY = "#5f187f", "#d8456c", "#8a8194"
+
+DPI = 150
+SPECTROGRAM_RANGE_DB = 80.0  # what is fainter than the loudest point by more is drawn in the lowest colour
+LABELLED_HZ = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#6b6375",
+    "xtick.color": "#4a4353",
+    "ytick.color": "#4a4353",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a `$` in a file name is a `$`
+}
+
+
+def _drawn(draw: Callable[P, Figure]) -> Callable[P, Image.Image]:
+    """Turn a function that draws a figure into one that returns its pixels, in our style and nobody else's."""
+
+    @functools.wraps(draw)
+    def picture(*args: P.args, **kwargs: P.kwargs) -> Image.Image:
+        with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # emoji in a file name: an empty box will do
+            canvas: Any = FigureCanvasAgg(draw(*args, **kwargs))
+            canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+    return picture
+
+
+@_drawn
+def waveform(samples: Floats, sample_rate: int, title: str) -> Figure:
+    """Peak envelope of `samples`, shape (time,) at `sample_rate` Hz: lowest and highest in every pixel column."""
+    figure = Figure(figsize=(10, 2.6), dpi=DPI)
+    axes = figure.add_axes((0.075, 0.19, 0.91, 0.68))
+    columns = round(axes.bbox.width)
+    low, high = envelope(samples, columns)
+    seconds = samples.size / sample_rate
+    time = (np.arange(columns) + 0.5) * seconds / columns
+    axes.fill_between(time, low, high, color=PURPLE, linewidth=0.7)
+    peak = max(abs(float(low.min())), abs(float(high.max()))) or 1.0
+    axes.set(xlim=(0, seconds), ylim=(-1.05 * peak, 1.05 * peak), xlabel="seconds", ylabel="amplitude")
+    axes.set_title(_printable(title))
+    return figure
+
+
+@_drawn
+def spectrogram(decibels: Floats, mel_frequencies_hz: Sequence[float], hop_seconds: float, title: str) -> Figure:
+    """Log-mel picture of `decibels`, shape (mels, frames), low frequencies at the bottom.
+
+    `mel_frequencies_hz` are the centres of the bands, lowest first. Frame k is centred on ``k * hop_seconds``.
+    """
+    mels, frames = decibels.shape
+    low, high = decibel_limits(decibels)
+    figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        decibels,
+        cmap=SPECTROGRAM_COLORS,
+        vmin=low,
+        vmax=high,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        extent=(-0.5 * hop_seconds, (frames - 0.5) * hop_seconds, 0, mels),
+    )
+    ticks = frequency_ticks(mel_frequencies_hz)
+    axes.set_yticks([height * mels for _, height in ticks], [label for label, _ in ticks])
+    axes.set(xlim=(0, max(frames - 1, 1) * hop_seconds), xlabel="seconds", ylabel="Hz")
+    axes.set_title(_printable(title))
+    extend = "min" if float(decibels.min()) < low else "neither"
+    figure.colorbar(image, ax=axes, label="dB", pad=0.015, aspect=30, extend=extend)
+    return figure
+
+
+@_drawn
+def layer(name: str, activations: Floats, seconds: float, top_channels: int = 8, colormap: str | None = None) -> Figure:
+    """One layer of the network: the mean over its channels, and the channels that answer most strongly.
+
+    `activations` has shape (channels, height, width) and covers `seconds`. The channels share one colour scale; their
+    mean has its own, because it is so much weaker that theirs would show it as one flat colour.
+    """
+    channels, height, width = activations.shape
+    colors = colormap or colormap_for(activations)
+    strongest = strongest_channels(activations, top_channels)
+    columns = math.ceil(len(strongest) / 2)
+    figure = Figure(figsize=(5 + 1.75 * columns, 3.3), dpi=DPI, layout="constrained")
+    mean_part, channel_part = figure.subfigures(1, 2, squeeze=False, width_ratios=(4.6, 0.4 + 1.75 * columns))[0]
+    figure.suptitle(f"{name}   {channels} channels x {height} high x {width} wide", x=0.01, ha="left", weight="bold")
+
+    mean = activations.mean(axis=0)  # (height, width)
+    axes = mean_part.subplots()
+    image = _show_map(axes, mean, value_limits(mean), colors, seconds)
+    axes.set_title(f"mean over {channels} channels")
+    axes.set_yticks([0, 1], ["low", "high"])
+    axes.set(xlabel="seconds", ylabel="frequency")
+    mean_part.colorbar(image, ax=axes, pad=0.02)
+
+    grid = channel_part.subplots(2, columns, squeeze=False)
+    shared = value_limits(activations[strongest])
+    for cell, channel in zip(grid.flat, strongest, strict=False):
+        image = _show_map(cell, activations[channel], shared, colors, seconds)
+        cell.set_title(f"channel {channel}", fontsize=8)
+        cell.set(xticks=[], yticks=[])
+    for cell in grid.flat[len(strongest) :]:
+        cell.set_axis_off()
+    channel_part.colorbar(image, ax=grid, pad=0.02, aspect=30)
+    return figure
+
+
+@_drawn
+def confusion(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -> Figure:
+    """Counts of shape (classes, classes), rows the true class and columns the answer; colours are shares of a row."""
+    classes = len(labels)
+    side_inches = min(max(0.26 * classes, 5.0), 30.0)
+    font = min(10.0, 72 * side_inches / classes * 0.42)  # points: fits a cell, whatever their number
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(side_inches + 2.6, side_inches + 2.2), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
+    names = [_printable(label.replace("_", " ")) for label in labels]
+    axes.set_xticks(range(classes), names, rotation=90, fontsize=font)
+    axes.set_yticks(range(classes), names, fontsize=font)
+    axes.set_xticks(np.arange(0.5, classes - 1), minor=True)
+    axes.set_yticks(np.arange(0.5, classes - 1), minor=True)
+    axes.grid(which="minor", color="#ece9f0", linewidth=0.5)
+    axes.tick_params(which="both", length=0)
+    for row, column in np.argwhere(matrix > 0):
+        text = str(matrix[row, column])
+        if len(text) <= 4:
+            color = "white" if shares[row, column] > 0.5 else "#2d2336"
+            axes.text(column, row, text, ha="center", va="center", fontsize=0.9 * font, color=color)
+    right, total = int(np.trace(matrix)), int(matrix.sum())
+    accuracy = f"{100 * right / total:.1f} % right" if total else "no clips"
+    axes.set_title(f"{accuracy} ({right} of {total} clips)", fontsize=13, pad=12)
+    axes.set_xlabel("what the network said", fontsize=11)
+    axes.set_ylabel("what it was", fontsize=11)
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.5, pad=0.015, aspect=35)
+    return figure
+
+
+@_drawn
+def curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
+    """Training curves, one row an epoch: ``epoch``, every ``*loss``, every ``*accuracy`` (0 to 1), ``learning_rate``.
+
+    A value that is None or missing leaves a gap; a column that holds no value is not drawn.
+    """
+    figure = Figure(figsize=(10, 3.8), dpi=DPI, layout="constrained")
+    losses, accuracies = figure.subplots(1, 2)
+    _draw_columns(losses, rows, "loss", scale=1)
+    _draw_columns(accuracies, rows, "accuracy", scale=100)
+    losses.set(title="Loss", xlabel="epoch")
+    accuracies.set(title="Accuracy, %", xlabel="epoch")
+    rate = losses.twinx()
+    rate.plot(*_column(rows, "learning_rate"), color=GREY, linestyle=":", marker=_marker(rows), label="learning rate")
+    rate.set_ylabel("learning rate (dotted)", color=GREY)
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    for axes in (losses, accuracies):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color="#ece9f0")
+        axes.set_axisbelow(True)
+    return figure
+
+
+def feature_map(values: Floats, limits: tuple[float, float], colormap: str) -> Image.Image:
+    """`values`, shape (height, width), one pixel each, row 0 (the lowest frequency) at the bottom; a palette image.
+
+    ``limits`` are the values of the first and the last colour; what lies beyond them takes the nearer one.
+    """
+    low, high = limits
+    shades = np.clip((values[::-1] - low) / (high - low) * 256, 0, 255).astype(np.uint8)
+    return _paletted(shades, colormap)
+
+
+def color_bar(colormap: str) -> Image.Image:
+    """The 256 colours of a map from lowest to highest, one pixel high: the legend of a `feature_map`."""
+    return _paletted(np.arange(256, dtype=np.uint8)[np.newaxis], colormap)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """`image` as a PNG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def envelope(samples: Floats, columns: int) -> tuple[Floats, Floats]:
+    """Lowest and highest in each of `columns` equal stretches of `samples`, shape (time,): two arrays (columns,)."""
+    starts = np.arange(columns) * samples.size // columns
+    return np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
+
+
+def frequency_ticks(mel_frequencies_hz: Sequence[float]) -> list[tuple[str, float]]:
+    """Round frequencies inside the range, each with its height in a mel picture: 0 the lower edge, 1 the upper."""
+    bands = np.arange(len(mel_frequencies_hz))
+    inside = [hz for hz in LABELLED_HZ if mel_frequencies_hz[0] <= hz <= mel_frequencies_hz[-1]]
+    heights = (np.interp(inside, mel_frequencies_hz, bands) + 0.5) / len(bands)
+    names = [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in inside]
+    return list(zip(names, heights.tolist(), strict=True))
+
+
+def decibel_limits(decibels: Floats) -> tuple[float, float]:
+    """Colour range of a spectrogram: from its faintest to its loudest point, at most `SPECTROGRAM_RANGE_DB`."""
+    high = float(decibels.max())
+    return min(max(float(decibels.min()), high - SPECTROGRAM_RANGE_DB), high - 1.0), high
+
+
+def value_limits(values: Floats) -> tuple[float, float]:
+    """Colour range of a layer: from 0 when nothing is negative, else symmetric, so that zero is in the middle."""
+    largest = float(np.abs(values).max()) or 1.0
+    return (0.0, largest) if float(values.min()) >= 0 else (-largest, largest)
+
+
+def colormap_for(values: Floats) -> str:
+    """The colours that suit `values`: diverging when some are negative."""
+    return POSITIVE_COLORS if float(values.min()) >= 0 else SIGNED_COLORS
+
+
+def strongest_channels(activations: Floats, count: int) -> list[int]:
+    """The `count` channels of `activations`, shape (channels, height, width), of largest mean magnitude, in order."""
+    strength = np.abs(activations).mean(axis=(1, 2))  # (channels,)
+    order: list[int] = np.argsort(-strength, kind="stable")[:count].tolist()
+    return order
+
+
+def peak(values: Floats) -> tuple[float, float] | None:
+    """Where `values`, shape (height, width), are largest, as shares of width and height; None when all are equal."""
+    if float(values.min()) == float(values.max()):
+        return None
+    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
+
+
+def _paletted(shades: NDArray[np.uint8], colormap: str) -> Image.Image:
+    colors = matplotlib.colormaps[colormap](np.linspace(0, 1, 256))[:, :3]  # (256, red green blue)
+    image = Image.fromarray(shades)
+    image.putpalette((colors * 255).round().astype(np.uint8).tobytes())
+    return image
+
+
+def _show_map(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str, seconds: float) -> Any:
+    low, high = limits
+    edges = (0, seconds, 0, 1)
+    return axes.imshow(
+        values, colormap, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest", extent=edges
+    )
+
+
+def _draw_columns(axes: Axes, rows: Sequence[Mapping[str, float | None]], ending: str, scale: float) -> None:
+    """A line for every column whose name ends in `ending` and that holds a value."""
+    keys = [key for key in rows[0] if key.endswith(ending) and any(row.get(key) is not None for row in rows)]
+    for key, color in zip(keys, (PURPLE, CORAL, "#1f8a8c", "#c98a14", GREY), strict=False):
+        epochs, values = _column(rows, key)
+        axes.plot(
+            epochs, [value * scale for value in values], color=color, marker=_marker(rows), label=key.replace("_", " ")
+        )
+    if keys:
+        axes.legend()
+
+
+def _column(rows: Sequence[Mapping[str, float | None]], key: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of one column; NaN, which matplotlib leaves out, where there is none."""
+    value_or_nan = [math.nan if (value := row.get(key)) is None else float(value) for row in rows]
+    return [float(row["epoch"] or 0) for row in rows], value_or_nan
+
+
+def _marker(rows: Sequence[Any]) -> str:
+    """Few points are drawn as dots: a line through one point shows nothing."""
+    return "o" if len(rows) < 20 else ""
+
+
+def _printable(text: str) -> str:
+    """`text` without what fonts cannot hold (file names that are not UTF-8), and short enough for a title."""
+    clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return clean if len(clean) <= 100 else f"{clean[:60]} … {clean[-37:]}"

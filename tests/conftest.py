@@ -1,0 +1,96 @@
+"""Sounds, data sets and models that the tests make themselves: small, seeded, no network, nothing copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from escnn.config import AudioConfig, AugmentConfig, ModelConfig, TrainConfig
+
+SMALL_AUDIO = AudioConfig(
+    sample_rate=8_000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=32, f_min=0.0, f_max=4_000.0
+)
+SMALL_MODEL = ModelConfig(widths=(8, 16), depths=(1, 1), stem_kernel=3, dropout=0.1)
+SMALL_TRAINING = TrainConfig(
+    epochs=6,
+    batch_size=8,
+    learning_rate=1e-2,
+    ema_decay=0.9,
+    audio=SMALL_AUDIO,
+    model=SMALL_MODEL,
+    augment=AugmentConfig(mask_mels=4, mask_frames=4),
+)
+
+
+def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.ndarray:
+    """A sine, (time,) float32."""
+    time = np.arange(round(seconds * rate)) / rate
+    return (amplitude * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's cache, or is led astray by the user's settings."""
+    monkeypatch.setenv("ESCNN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    for name in ("ESCNN_DATA", "ESCNN_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def write_sound(tmp_path: Path) -> Callable[..., Path]:
+    """`write_sound("a.wav", samples, rate, subtype=...)` writes a file and gives its path."""
+
+    def write(name: str, samples: np.ndarray, rate: int = 8_000, **options: str) -> Path:
+        path = tmp_path / name
+        soundfile.write(path, samples, rate, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per class: 3 classes of 10 half-second sounds at 8 kHz that even a tiny network tells apart."""
+    root = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(7)
+    for label, hz in {"low": 300, "middle": 1_200, "high": 3_000}.items():
+        (root / label).mkdir()
+        for number in range(10):
+            sound = tone(hz * rng.uniform(0.9, 1.1), 0.5, 8_000) + 0.01 * rng.standard_normal(4_000).astype(np.float32)
+            soundfile.write(root / label / f"{number}.wav", sound, 8_000)
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file with random weights and three classes."""
+    import torch
+
+    from escnn.checkpoint import ModelCard, save_model
+    from escnn.features import Normalization
+    from escnn.model import ResNet
+
+    torch.manual_seed(0)
+    network = ResNet(SMALL_MODEL, 3)
+    for module in network.modules():  # batch-norm statistics as after a training, so that they matter
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 1.5)
+    card = ModelCard("small", ("low", "middle", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0))
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(path, network, card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of a built ESC-50, for tests marked `real`."""
+    folder = os.environ.get("ESCNN_TEST_DATA")
+    if not folder:
+        pytest.skip("ESCNN_TEST_DATA does not point at a built ESC-50")
+    return Path(folder)

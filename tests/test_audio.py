@@ -1,0 +1,189 @@
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import tone
+
+from escnn import audio
+from escnn.errors import AudioError
+
+Writer = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "tolerance"),
+    [
+        ("a.wav", "PCM_U8", 1 / 128),
+        ("a.wav", "PCM_16", 1 / 32_768),
+        ("a.wav", "PCM_24", 1e-6),
+        ("a.wav", "FLOAT", 0),
+        ("a.wav", "DOUBLE", 0),
+        ("a.flac", "PCM_16", 1 / 32_768),
+        ("a.aiff", "PCM_16", 1 / 32_768),
+    ],
+)
+def test_samples_come_back_as_written(write_sound: Writer, name: str, subtype: str, tolerance: float) -> None:
+    samples = tone(440, 0.1, 8_000)
+    loaded = audio.load_audio(write_sound(name, samples, subtype=subtype))
+    assert loaded.samples.dtype == np.float32
+    np.testing.assert_allclose(loaded.samples, samples, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_lossy_files_sound_alike(write_sound: Writer, name: str) -> None:
+    samples = tone(440, 1.0, 44_100)
+    loaded = audio.load_audio(write_sound(name, samples, 44_100), 44_100)
+    spectrum = np.abs(np.fft.rfft(loaded.samples[:44_100]))
+    assert spectrum.argmax() == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 48_000, 96_000, 192_000])
+def test_a_tone_keeps_its_pitch_and_length_at_any_rate(write_sound: Writer, rate: int) -> None:
+    loaded = audio.load_audio(write_sound("a.wav", tone(1_000, 1.0, rate), rate, subtype="FLOAT"), 44_100)
+    assert loaded.sample_rate == 44_100
+    assert len(loaded.samples) == pytest.approx(44_100, abs=2)
+    spectrum = np.abs(np.fft.rfft(loaded.samples, n=44_100))
+    assert spectrum.argmax() == pytest.approx(1_000, abs=1)
+    assert np.abs(loaded.samples[5_000:-5_000]).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_channels_are_averaged(write_sound: Writer) -> None:
+    left, right = tone(440, 0.1, 8_000), tone(880, 0.1, 8_000)
+    loaded = audio.load_audio(write_sound("a.wav", np.stack([left, right], axis=1), subtype="FLOAT"))
+    np.testing.assert_allclose(loaded.samples, (left + right) / 2, atol=1e-7)
+    assert loaded.info.channels == 2
+
+
+def test_bytes_and_path_are_the_same_sound(write_sound: Writer) -> None:
+    path = write_sound("a.flac", tone(440, 0.3, 8_000))
+    np.testing.assert_array_equal(audio.load_audio(path).samples, audio.load_audio(path.read_bytes()).samples)
+
+
+def test_a_sound_does_not_depend_on_where_blocks_are_cut(write_sound: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_sound("a.wav", tone(440, 1.0, 11_025), 11_025, subtype="FLOAT")
+    whole = audio.load_audio(path, 8_000).samples
+    monkeypatch.setattr(audio, "BLOCK_FRAMES", 997)
+    np.testing.assert_array_equal(audio.load_audio(path, 8_000).samples, whole)
+
+
+def bad(tmp_path: Path, kind: str) -> Path:
+    """A file that is no sound, of the kind that is asked for."""
+    path = tmp_path / f"{kind}.wav"
+    good = io.BytesIO()
+    soundfile.write(good, tone(440, 0.1, 8_000), 8_000, format="WAV")
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "header-only":
+        soundfile.write(path, np.zeros(0, dtype=np.float32), 8_000)
+    elif kind == "text":
+        path.write_text("this is not a sound\n" * 50)
+    elif kind == "png":
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    elif kind == "cut-header":
+        path.write_bytes(good.getvalue()[:20])
+    elif kind == "silent":
+        soundfile.write(path, np.zeros(800, dtype=np.float32), 8_000)
+    elif kind == "all-nan":
+        soundfile.write(path, np.full(800, np.nan, dtype=np.float32), 8_000, subtype="FLOAT")
+    elif kind == "rate":
+        data = bytearray(good.getvalue())
+        data[24:28] = (2**31 - 1).to_bytes(4, "little")
+        path.write_bytes(data)
+    elif kind == "channels":
+        soundfile.write(path, np.full((80, 40), 0.1, dtype=np.float32), 8_000)
+    elif kind == "folder":
+        path.mkdir()
+    return path  # "missing" writes nothing
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("missing", "missing"),
+        ("folder", "folder"),
+        ("empty", "empty"),
+        ("header-only", "empty"),
+        ("text", "not_audio"),
+        ("png", "not_audio"),
+        ("cut-header", "not_audio"),
+        ("silent", "silent"),
+        ("all-nan", "silent"),
+        ("rate", "sample_rate"),
+        ("channels", "channels"),
+    ],
+)
+def test_what_is_no_sound_is_one_clear_error(tmp_path: Path, kind: str, code: str) -> None:
+    path = bad(tmp_path, kind)
+    with pytest.raises(AudioError) as caught:
+        audio.load_audio(path, 8_000)
+    assert caught.value.code == code
+    assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_truncated_sound_is_used_as_far_as_it_goes(tmp_path: Path, write_sound: Writer) -> None:
+    whole = write_sound("whole.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 80_000).astype(np.float32))
+    cut = tmp_path / "cut.flac"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    loaded = audio.load_audio(cut)
+    assert 0 < len(loaded.samples) < 80_000
+    np.testing.assert_array_equal(loaded.samples, audio.load_audio(whole).samples[: len(loaded.samples)])
+    assert loaded.warnings
+
+
+def test_samples_that_are_no_numbers_are_silenced_with_a_warning(write_sound: Writer) -> None:
+    samples = tone(440, 0.1, 8_000)
+    samples[[10, 20, 30]] = np.nan, np.inf, 1e30
+    loaded = audio.load_audio(write_sound("a.wav", samples, subtype="FLOAT"))
+    assert loaded.samples[[10, 20, 30]].tolist() == [0, 0, 0]
+    assert "3 samples" in loaded.warnings[0]
+
+
+def test_a_sound_beyond_the_cap_is_refused_not_loaded(write_sound: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audio, "LONGEST_WAVEFORM_SECONDS", 5.0)
+    with pytest.raises(AudioError) as caught:
+        audio.load_audio(write_sound("a.wav", tone(440, 30.0, 8_000)))
+    assert caught.value.code == "too_long"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are bytes on POSIX only")
+def test_a_name_that_is_not_utf8_can_be_read(tmp_path: Path, write_sound: Writer) -> None:
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.raw"))
+    os.rename(write_sound("a.wav", tone(440, 0.1, 8_000)), strange)
+    assert len(audio.load_audio(strange).samples) == 800
+
+
+def cut(seconds_of_blocks: list[int], length: int) -> list[np.ndarray]:
+    samples = np.arange(1, sum(seconds_of_blocks) + 1, dtype=np.float32)
+    return list(audio.windows(np.split(samples, np.cumsum(seconds_of_blocks)[:-1]), length))
+
+
+def test_a_short_sound_is_padded_at_its_end() -> None:
+    (window,) = cut([3], 5)
+    assert window.tolist() == [1, 2, 3, 0, 0]
+
+
+def test_a_sound_of_one_window_is_that_window() -> None:
+    (window,) = cut([2, 3], 5)
+    assert window.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_the_last_window_ends_where_the_sound_ends() -> None:
+    assert [window.tolist() for window in cut([4, 4, 4], 5)] == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10], [8, 9, 10, 11, 12]]
+
+
+def test_a_sample_too_many_makes_no_window_of_its_own() -> None:
+    assert len(cut([501], 500)) == 1
+    assert len(cut([505], 500)) == 2
+
+
+def test_importing_audio_does_not_start_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, escnn.audio, escnn.cli, escnn.inputs; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
