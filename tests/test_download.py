@@ -21,6 +21,7 @@ import pytest
 from archive_server import ArchiveServer
 
 from escnn import download as module
+from escnn import fetch
 from escnn.download import DatasetCheck, Progress, check, download
 from escnn.errors import DatasetError, NetworkError, OutputError
 
@@ -70,9 +71,9 @@ def a_zip(content: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byte
 def small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CLIPS_PER_FOLD", 2)
     monkeypatch.setattr(module, "METADATA_SHA256", hashlib.sha256(a_metadata()).hexdigest())
-    monkeypatch.setattr(module, "PIECE", 1000)
-    monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(module, "TIMEOUTS", (1.0, 0.3))
+    monkeypatch.setattr(fetch, "PIECE", 1000)
+    monkeypatch.setattr(fetch, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(fetch, "TIMEOUTS", (1.0, 0.3))
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_connection_dropped_twice_is_resumed_at_the_byte_it_stopped(server: Arch
 def test_attempts_are_counted_only_while_nothing_new_comes(
     server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ATTEMPTS", 2)
+    monkeypatch.setattr(fetch, "ATTEMPTS", 2)
     server.answers = [server_manners.good(cut_after=1000) for _ in range(8)]
     assert download(folder, source=server.url).complete
     assert len(server.asked) == 9
@@ -146,11 +147,11 @@ def test_server_that_always_starts_over_and_stops_at_the_same_byte_is_given_up(
     server.answers = [server_manners.ignoring_ranges(cut_after=6000) for _ in range(50)]
     with pytest.raises(NetworkError):
         download(folder, source=server.url)
-    assert len(server.asked) == module.ATTEMPTS
+    assert len(server.asked) == fetch.ATTEMPTS
 
 
 def test_resumes_in_the_next_call(server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
     server.answers = [server_manners.good(cut_after=6000)]
     with pytest.raises(NetworkError) as caught:
         download(folder, source=server.url)
@@ -164,7 +165,7 @@ def test_resumes_in_the_next_call(server: ArchiveServer, folder: Path, monkeypat
 def test_what_came_from_another_address_is_not_gone_on_from(
     server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ATTEMPTS", 1)
+    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
     server.answers = [server_manners.good(cut_after=6000)]
     with pytest.raises(NetworkError):
         download(folder, source=server.url)
@@ -273,8 +274,8 @@ def test_trouble_that_passes(server: ArchiveServer, folder: Path, code: int) -> 
 
 def test_pauses_grow(server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
-    monkeypatch.setattr(module, "FIRST_PAUSE", 1.0)
+    monkeypatch.setattr(fetch.time, "sleep", pauses.append)
+    monkeypatch.setattr(fetch, "FIRST_PAUSE", 1.0)
     server.answers = [server_manners.status(503) for _ in range(50)]
     with pytest.raises(NetworkError, match="503"):
         download(folder, source=server.url)
@@ -321,7 +322,7 @@ def test_redirect_keeps_the_range(server: ArchiveServer, folder: Path) -> None:
 def test_archive_beyond_any_reason(
     server: ArchiveServer, folder: Path, answer: server_manners.Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LARGEST_ARCHIVE", 5000)
+    monkeypatch.setattr(fetch, "LARGEST_ARCHIVE", 5000)
     server.answers = [answer]
     steps: list[Progress] = []
     with pytest.raises(DatasetError, match="5,000 bytes"):

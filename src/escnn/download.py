@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
 import socket
 import struct
 import tempfile
-import time
 import zipfile
 import zlib
 from collections import Counter
@@ -22,11 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import requests
-
-from escnn import __version__
-from escnn.errors import DatasetError, NetworkError
-from escnn.files import output_error, write_json
+from escnn.errors import DatasetError
+from escnn.fetch import BY_HAND, fetch
+from escnn.files import output_error
 
 # GitHub makes a commit's archive afresh, not always byte for byte the same: what it holds is verified, not its hash.
 ARCHIVE_URL = "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip"
@@ -34,22 +30,14 @@ METADATA_SHA256 = "ca660da60191a97de289983a05821c9382d852a38a2ba8428980816b68cf6
 FOLDS = range(1, 6)
 CLIPS_PER_FOLD = 400
 
-LARGEST_ARCHIVE = 2 << 30  # bytes; ESC-50 has 0.6 GB
 LARGEST_MEMBER = 5 << 20  # bytes; a clip has 441 kB
 LARGEST_METADATA = 1 << 20  # bytes; it has 90 kB
-
-TIMEOUTS = (10.0, 60.0)  # seconds: to connect, and between two pieces
-PIECE = 64 << 10  # bytes
-ATTEMPTS = 5  # in a row that bring nothing new
-FIRST_PAUSE = 1.0  # seconds; doubles with every such attempt
 
 # All that is ever taken from an archive. Case counts, so no two of these names are one file on Windows or on a Mac.
 _CLIP = re.compile(r"(?P<fold>[1-5])-[0-9]{1,9}-[A-Z]-(?P<target>[1-4]?[0-9])\.wav")
 _MEMBER = re.compile(rf"(?P<top>[^/]+)/(?P<inside>audio/{_CLIP.pattern}|meta/esc50\.csv|LICENSE|README\.md)")
 _METADATA = "meta/esc50.csv"
-_BY_HAND = "is the address right? An archive fetched in a browser can be given with --from"
 
-_DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 # What Python's zipfile raises for archives that are damaged, locked (RuntimeError) or made to do harm.
 _BAD_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 
@@ -153,7 +141,10 @@ def download(
             # Once more: another download may have ended meanwhile, or the traces of a killed one were just put right.
             if found := _already_there(folder, allow_missing, force):
                 return found
-            _extract(archive or _fetch(name, work, show, say), name, work / "unpacked", show)
+            if archive is None:
+                archive = work / "archive.zip.part"
+                fetch(name, archive, lambda done, total: show(Progress("download", done, total)), say)
+            _extract(archive, name, work / "unpacked", show)
             found = check(work / "unpacked")
             if not _acceptable(found, allow_missing):
                 hint = "take another archive, or go on without these clips with --allow-missing"
@@ -235,125 +226,12 @@ def _archive_at_hand(source: str | Path | None) -> Path | None:
     return Path(source)
 
 
-def _fetch(url: str, work: Path, show: Callable[[Progress], None], say: Callable[[str], None]) -> Path:
-    """Bring the archive to `work`, going on from what an earlier attempt or call left there."""
-    part = work / "archive.zip.part"
-    most, failures = _size(part), 0
-    while True:
-        try:
-            _fetch_rest(url, part, show, say)
-            return part
-        except _DROPPED as error:
-            # What counts is more than there ever was, or a server that starts over every time would keep us for ever.
-            failures = 1 if _size(part) > most else failures + 1
-            most = max(most, _size(part))
-            if failures == ATTEMPTS:
-                kept = "what has come is kept, and the same command goes on from there"
-                hint = kept if _resumable(url, part)[0] else "try again later, or give a zip file with --from"
-                raise NetworkError(f"{url}: {_root_cause(error)}", hint=hint) from error
-            pause = FIRST_PAUSE * 2 ** (failures - 1)
-            say(f"stopped at {_size(part) / 1e6:.0f} MB ({_root_cause(error)}); trying again in {pause:g} s")
-            time.sleep(pause)
-        except (requests.RequestException, ValueError) as error:  # ValueError: https://two..dots slips past requests
-            raise NetworkError(f"{url}: {error}", hint=_BY_HAND) from error
-
-
-def _fetch_rest(url: str, part: Path, show: Callable[[Progress], None], say: Callable[[str], None]) -> None:
-    """Ask once for what `part` lacks, or for the whole if `part` is no use. The errors of requests pass through."""
-    have, version = _resumable(url, part)
-    headers = {"User-Agent": f"escnn/{__version__}", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": version}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
-        total = _total_bytes(answer)
-        if answer.status_code == 416 and total == have:
-            return  # the whole is here already
-        _refuse_failure(answer)
-        if answer.status_code == 200:
-            have = 0
-        elif _continues(answer, have, version):
-            say(f"going on at {have / 1e6:.0f} MB")
-        else:
-            part.unlink(missing_ok=True)
-            raise requests.ConnectionError("the server has another file now")
-        with part.open("ab" if have else "wb") as file:
-            if not have:
-                write_json(_note(part), {"url": url, "version": _version(answer)})
-            for piece in answer.iter_content(PIECE):
-                file.write(piece)
-                have += len(piece)
-                if max(have, total or 0) > LARGEST_ARCHIVE:
-                    raise DatasetError(f"{url}: this is not ESC-50, it has more than {LARGEST_ARCHIVE:,} bytes")
-                show(Progress("download", have, total))
-    cut_off = _lacks_its_end(part) if total is None else have != total
-    if cut_off:
-        raise requests.ConnectionError("the connection was closed before the end")
-
-
-def _total_bytes(answer: requests.Response) -> int | None:
-    """Size of the whole archive, if the server says it: ``Content-Range: bytes 5-9/10`` or ``Content-Length: 10``."""
-    said = answer.headers.get("Content-Range") or answer.headers.get("Content-Length", "")
-    size = said.rpartition("/")[2]
-    return int(size) if size.isdecimal() else None
-
-
-def _refuse_failure(answer: requests.Response) -> None:
-    """Raise for an answer without data. What may pass counts as a lost connection; the rest is final."""
-    said = f"{answer.status_code} {answer.reason}"
-    if answer.status_code in (408, 429) or answer.status_code >= 500:
-        raise requests.ConnectionError(said)
-    if answer.status_code not in (200, 206, 416):
-        raise NetworkError(f"{answer.url}: {said}", hint=_BY_HAND)
-
-
-def _continues(answer: requests.Response, have: int, version: str) -> bool:
-    """Whether the answer begins at byte `have` of the version that was begun. Not every server heeds If-Range."""
-    begins_there = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-    return answer.status_code == 206 and have > 0 and begins_there and _version(answer) in ("", version)
-
-
-def _version(answer: requests.Response) -> str:
-    """What tells this version of the archive from another, or "". If-Range takes no weak ETag (RFC 9110, 13.1.5)."""
-    etag = answer.headers.get("ETag", "W/")
-    return answer.headers.get("Last-Modified", "") if etag.startswith("W/") else etag
-
-
-def _resumable(url: str, part: Path) -> tuple[int, str]:
-    """How many bytes of `url` are here and of which version; none if that was not noted or is not known."""
-    try:
-        note = json.loads(_note(part).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return 0, ""
-    return (_size(part), note["version"]) if note["url"] == url and note["version"] else (0, "")
-
-
-def _note(part: Path) -> Path:
-    return part.with_suffix(".json")
-
-
-def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
-
-
-def _lacks_its_end(part: Path) -> bool:
-    """Whether this is a zip file without the directory that ends it, which is all to go by if no size was announced."""
-    with part.open("rb") as file:
-        return file.read(2) == b"PK" and not zipfile.is_zipfile(file)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """What lies below the layers of requests and urllib3, whose own messages fill three lines."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return error
-
-
 def _extract(archive: Path, name: str, target: Path, show: Callable[[Progress], None]) -> None:
     """Write the members that make up ESC-50 below `target`. No other name is ever used, so none leads outside."""
     try:
         opened = zipfile.ZipFile(archive)
     except _BAD_ZIP as error:
-        raise DatasetError(f"{name}: not a zip file that can be read ({error})", hint=_BY_HAND) from error
+        raise DatasetError(f"{name}: not a zip file that can be read ({error})", hint=BY_HAND) from error
     with opened:
         members = _members(opened, name)
         for folder in ("audio", "meta"):
