@@ -153,7 +153,7 @@ def test_a_sound_beyond_the_cap_is_refused_not_loaded(write_sound: Writer, monke
 @pytest.mark.skipif(os.name == "nt", reason="file names are bytes on POSIX only")
 def test_a_name_that_is_not_utf8_can_be_read(tmp_path: Path, write_sound: Writer) -> None:
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.raw"))
-    os.rename(write_sound("a.wav", tone(440, 0.1, 8_000)), strange)
+    write_sound("a.wav", tone(440, 0.1, 8_000)).rename(strange)
     assert len(audio.load_audio(strange).samples) == 800
 
 

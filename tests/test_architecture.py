@@ -1,0 +1,54 @@
+"""The picture in CONTRIBUTING.md, kept true: a module imports only from rows below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import escnn
+
+ROWS = [
+    {"errors"},
+    {"audio", "files", "config"},
+    {"inputs", "fetch", "features", "augment", "model"},
+    {"dataset", "checkpoint", "plots", "report"},
+    {"runs", "prediction"},
+    {"download", "training", "evaluation", "visualization"},
+    {"console"},
+    {"cli"},
+]
+SOURCE = Path(escnn.__file__).parent
+MODULES = sorted(path.stem if path.name != "__init__.py" else path.parent.name for path in SOURCE.rglob("*.py"))
+
+
+def row_of(module: str) -> int:
+    return next(number for number, row in enumerate(ROWS) if module in row)
+
+
+def imports_of(module: str) -> set[str]:
+    """Modules of escnn that a module imports, inside functions as well, but not for type checking only."""
+    path = SOURCE / module / "__init__.py" if (SOURCE / module).is_dir() else SOURCE / f"{module}.py"
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "escnn":
+            found |= {alias.name for alias in node.names if not alias.name.startswith("__")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("escnn."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("escnn.")}
+        waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def test_every_module_has_its_row() -> None:
+    assert sorted(set().union(*ROWS)) == [name for name in MODULES if name != "escnn"]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "escnn"])
+def test_a_module_imports_only_from_rows_below(module: str) -> None:
+    above = {name for name in imports_of(module) if row_of(name) >= row_of(module)}
+    assert not above, f"{module} (row {row_of(module)}) imports {above}"

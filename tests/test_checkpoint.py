@@ -1,0 +1,138 @@
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from conftest import SMALL_MODEL
+
+from escnn import checkpoint
+from escnn.errors import ModelError
+from escnn.model import ResNet
+
+
+def forged(source: Path, target: Path, change: Any = None, tensors: Any = None) -> Path:
+    """A copy of a model file with its card or its tensors tampered with."""
+    with safetensors.safe_open(source, framework="pt") as file:
+        document = json.loads(file.metadata()["escnn"])
+    weights = safetensors.torch.load_file(source)
+    if change:
+        change(document)
+    if tensors:
+        tensors(weights)
+    safetensors.torch.save_file(weights, target, metadata={"escnn": json.dumps(document)})
+    return target
+
+
+def test_saved_and_loaded_is_the_same_model(small_model: Path, tmp_path: Path) -> None:
+    network, card = checkpoint.load_model(small_model)
+    checkpoint.save_model(tmp_path / "again.safetensors", network, card)
+    again, card_again = checkpoint.load_model(tmp_path / "again.safetensors")
+    x = torch.randn(2, 1, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x), again(x), rtol=0, atol=0)
+    assert card_again == card
+    assert not again.training
+
+
+def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(small_model.read_bytes())
+    checkpoint.add_score(path, {"fold": 4, "accuracy": 0.8})
+    before, after = safetensors.torch.load_file(small_model), safetensors.torch.load_file(path)
+    assert checkpoint.load_model(path)[1].score == {"fold": 4, "accuracy": 0.8}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.update(format="escnn.model/99"), "format"),
+        (lambda d: d["model"].update(widths=[8, 17]), "shape"),
+        (lambda d: d["model"].update(widths=[8, 10**6]), "card"),
+        (lambda d: d["model"].update(depths=[1, 2]), "does not fit"),
+        (lambda d: d["audio"].update(n_fft=10**9), "card"),
+        (lambda d: d["audio"].update(extra=1), "card"),
+        (lambda d: d.pop("labels"), "card"),
+        (lambda d: d.update(labels=["a", "a", "b"]), "labels"),
+        (lambda d: d.update(labels=["a", "b"]), "shape"),
+        (lambda d: d["normalization"].update(std_db=0), "normalisation"),
+    ],
+)
+def test_a_forged_card_is_refused(small_model: Path, tmp_path: Path, change: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        checkpoint.load_model(forged(small_model, tmp_path / "forged.safetensors", change))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        (lambda w: w.pop("classify.bias"), "does not fit"),
+        (lambda w: w.update(more=torch.zeros(1)), "does not fit"),
+        (lambda w: w.update({"classify.bias": torch.zeros(4)}), "shape"),
+        (lambda w: w["classify.bias"].fill_(float("nan")), "not finite"),
+    ],
+)
+def test_tampered_tensors_are_refused(small_model: Path, tmp_path: Path, tensors: Any, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        checkpoint.load_model(forged(small_model, tmp_path / "forged.safetensors", tensors=tensors))
+
+
+@pytest.mark.parametrize("what", ["missing", "empty", "cut", "pickle", "text", "plain safetensors", "empty folder"])
+def test_what_is_no_model_is_one_clear_error(small_model: Path, tmp_path: Path, what: str) -> None:
+    path = tmp_path / "model.safetensors"
+    if what == "empty":
+        path.write_bytes(b"")
+    elif what == "cut":
+        path.write_bytes(small_model.read_bytes()[:-100])
+    elif what == "pickle":
+        path.write_bytes(pickle.dumps({"a": 1}))
+    elif what == "text":
+        path.write_text("hello")
+    elif what == "plain safetensors":
+        safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+    elif what == "empty folder":
+        path.mkdir()
+    with pytest.raises(ModelError) as caught:
+        checkpoint.load_model(path)
+    assert caught.value.exit_code == 4
+    assert str(path) in caught.value.message
+
+
+def test_state_comes_back_and_a_flipped_byte_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    state = {"network": ResNet(SMALL_MODEL, 3).state_dict(), "step": 7, "best": None}
+    checkpoint.save_state(path, state)
+    loaded = checkpoint.load_state(path)
+    assert loaded["step"] == 7
+    torch.testing.assert_close(loaded["network"], dict(state["network"]))
+    data = bytearray(path.read_bytes())
+    weights = state["network"]["layer2.block0.conv2.weight"].numpy().tobytes()
+    data[data.find(weights) + 100] ^= 0x40
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="damaged"):
+        checkpoint.load_state(path)
+
+
+class Trap:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("trapped"),)
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"network": Trap()}, "last.pt")
+    with pytest.raises(ModelError):
+        checkpoint.load_state(Path("last.pt"))
+    assert not Path("trapped").exists()
+
+
+def test_no_model_given_is_the_model_in_the_box() -> None:
+    network, card = checkpoint.load_model(checkpoint.model_file(None))
+    assert len(card.labels) == 50
+    assert checkpoint.MODEL_IN_THE_BOX.stat().st_size <= 12_000_000
+    assert not network.training

@@ -1,0 +1,203 @@
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from conftest import SMALL_AUDIO, SMALL_TRAINING
+
+from escnn import checkpoint, runs, training
+from escnn.config import TrainConfig
+from escnn.dataset import Dataset, Features, load_features, open_dataset
+from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
+from escnn.runs import Run
+from escnn.training import EpochMetrics
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def dataset(class_folders: Path) -> Dataset:
+    return open_dataset(class_folders)
+
+
+@pytest.fixture
+def features(dataset: Dataset) -> Features:
+    return load_features(dataset, SMALL_AUDIO)
+
+
+def start(folder: Path, dataset: Dataset, features: Features, config: TrainConfig) -> Iterator[EpochMetrics]:
+    return training.train(runs.create(folder, config, dataset.root), dataset, features, device=CPU)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load_model(folder)[0].state_dict()
+
+
+def assert_equal_weights(first: Path, second: Path) -> None:
+    mine, other = weights(first), weights(second)
+    assert mine.keys() == other.keys()
+    assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def test_it_learns_what_can_be_learnt(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=20)
+    rows = list(start(tmp_path / "run", dataset, features, config))
+    assert rows[-1].held_out_accuracy == 1.0  # three tones, far apart
+    assert rows[-1].loss < rows[0].loss
+
+
+def test_six_epochs_are_three_and_three_resumed_bit_for_bit(
+    tmp_path: Path, dataset: Dataset, features: Features
+) -> None:
+    list(start(tmp_path / "straight", dataset, features, SMALL_TRAINING))
+    stopped = start(tmp_path / "resumed", dataset, features, SMALL_TRAINING)
+    for _ in range(3):
+        next(stopped)
+    stopped.close()
+    assert json.loads((tmp_path / "resumed" / "run.json").read_text())["status"] == "interrupted"
+    torch.manual_seed(12345)  # whatever else the process has drawn meanwhile
+    _, (run,) = runs.reopen(tmp_path / "resumed")
+    epochs = [row.epoch for row in training.train(run, dataset, features, device=CPU)]
+    assert epochs == [1, 2, 3, 4, 5, 6]
+    assert_equal_weights(tmp_path / "straight", tmp_path / "resumed")
+    columns = ["epoch", "loss", "train_accuracy", "held_out_accuracy", "learning_rate"]
+    straight, resumed = (pd.read_csv(tmp_path / name / "metrics.csv")[columns] for name in ("straight", "resumed"))
+    pd.testing.assert_frame_equal(straight, resumed, check_exact=True)
+
+
+def test_the_seed_decides_the_weights(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        list(start(tmp_path / name, dataset, features, dataclasses.replace(config, seed=seed)))
+    assert_equal_weights(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_equal_weights(tmp_path / "a", tmp_path / "c")
+
+
+def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    list(start(tmp_path / "run", dataset, features, dataclasses.replace(SMALL_TRAINING, epochs=1)))
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_the_parts_share_no_clip_and_the_held_out_fold_is_never_learnt(dataset: Dataset) -> None:
+    parts = training.split(dataset, dataclasses.replace(SMALL_TRAINING, fold=2, validation_fold=4))
+    names = [{clip.name for clip in part} for part in (parts.train, parts.validation, parts.held_out)]
+    assert len(set().union(*names)) == sum(map(len, names)) == 30
+    assert {clip.fold for clip in parts.train} == {1, 3, 5}
+    assert {clip.fold for clip in parts.held_out} == {2}
+    assert {clip.fold for clip in parts.validation} == {4}
+
+
+def test_the_held_out_fold_changes_nothing(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    """With wrong labels on the held-out fold, the same weights come out: nothing is learnt from it or chosen by it."""
+    config = dataclasses.replace(SMALL_TRAINING, fold=3)
+    wrong = dataclasses.replace(
+        dataset,
+        clips=tuple(
+            dataclasses.replace(clip, class_id=(clip.class_id + 1) % 3) if clip.fold == 3 else clip
+            for clip in dataset.clips
+        ),
+    )
+    list(start(tmp_path / "right", dataset, features, config))
+    list(start(tmp_path / "wrong", wrong, features, config))
+    assert_equal_weights(tmp_path / "right", tmp_path / "wrong")
+
+
+def test_with_a_validation_fold_the_best_epoch_on_it_is_kept(
+    tmp_path: Path, dataset: Dataset, features: Features
+) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=8, validation_fold=1)
+    rows = list(start(tmp_path / "run", dataset, features, config))
+    accuracies = [row.validation_accuracy or 0.0 for row in rows]
+    best = accuracies.index(max(accuracies)) + 1
+    training_card = checkpoint.load_model(tmp_path / "run")[1].training
+    assert training_card["weights"] == f"epoch {best}, the best on validation fold 1"
+    assert training_card["trained_on_folds"] == [2, 3, 4]
+
+
+def test_without_a_validation_fold_the_last_epoch_is_kept(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=2, ema_decay=0.0)
+    list(start(tmp_path / "run", dataset, features, config))
+    state = checkpoint.load_state(tmp_path / "run" / "last.pt")
+    kept = weights(tmp_path / "run")
+    assert all(torch.equal(kept[name], state["network"][name]) for name in kept)
+    assert checkpoint.load_model(tmp_path / "run")[1].training["weights"] == "weights after the last epoch"
+
+
+def test_fold_zero_learns_from_everything(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=1, fold=0)
+    (row,) = start(tmp_path / "run", dataset, features, config)
+    assert row.held_out_accuracy is None
+    card = checkpoint.load_model(tmp_path / "run")[1]
+    assert card.training["trained_on_folds"] == [1, 2, 3, 4, 5]
+    assert card.training["fold"] is None
+
+
+def test_a_run_folder_holds_what_the_documentation_says(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=2)
+    list(start(tmp_path / "run", dataset, features, config))
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"config.json", "run.json", "metrics.csv", "last.pt", "model.safetensors", "curves.png"}
+    status = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert status["status"] == "complete"
+    assert status["epochs_done"] == 2
+    assert status["data_digest"] == dataset.digest
+    assert runs.read_config(tmp_path / "run" / "config.json") == config
+    assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 2
+
+
+def test_resuming_with_other_data_or_settings_is_refused(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    stopped = start(tmp_path / "run", dataset, features, SMALL_TRAINING)
+    next(stopped)
+    stopped.close()
+    _, (run,) = runs.reopen(tmp_path / "run")
+    other_seed = open_dataset(dataset.root, seed=5)  # other folds
+    with pytest.raises(DatasetError, match="not the data set"):
+        next(training.train(run, other_seed, features, device=CPU))
+    changed = Run(run.folder, dataclasses.replace(run.config, learning_rate=0.5), run.data)
+    with pytest.raises(UsageError, match=r"config\.json"):
+        next(training.train(changed, dataset, features, device=CPU))
+
+
+def test_a_state_of_another_network_is_refused(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    stopped = start(tmp_path / "run", dataset, features, SMALL_TRAINING)
+    next(stopped)
+    stopped.close()
+    state = checkpoint.load_state(tmp_path / "run" / "last.pt")
+    state["network"].pop("classify.bias")
+    checkpoint.save_state(tmp_path / "run" / "last.pt", state)
+    _, (run,) = runs.reopen(tmp_path / "run")
+    with pytest.raises(ModelError, match="not a state of this run"):
+        next(training.train(run, dataset, features, device=CPU))
+
+
+def test_a_loss_that_is_no_number_stops_with_its_place(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    broken = Features(features.decibels.clone(), features.clip)
+    broken.decibels[:] = math.nan
+    with pytest.raises(EscnnError, match="epoch 1, batch 1"):
+        list(start(tmp_path / "run", dataset, broken, SMALL_TRAINING))
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
+
+
+def test_normalisation_is_measured_on_training_clips_only(dataset: Dataset, features: Features) -> None:
+    windows = torch.arange(10)
+    measured = training.measure_normalization(features, windows)
+    chosen = features.decibels[:10].double()
+    assert measured.mean_db == pytest.approx(chosen.mean().item(), abs=1e-6)
+    assert measured.std_db == pytest.approx(chosen.std(correction=0).item(), abs=1e-6)
+
+
+def test_the_running_mean_is_the_textbook_formula_after_its_start() -> None:
+    mean, now = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        mean.weight.fill_(1.0)
+        now.weight.fill_(0.0)
+    training.update_mean(mean, now, decay=0.9, step=10_000)
+    assert mean.weight.item() == pytest.approx(0.9)
