@@ -171,7 +171,6 @@ def test_a_damaged_cache_is_removed_and_said(class_folders: Path) -> None:
     assert load_features(dataset, SMALL_AUDIO).decibels.shape[0] == 30
 
 
-
 @pytest.mark.real
 def test_real_esc50_has_equal_classes_in_every_fold(real_data: Path) -> None:
     dataset = open_dataset(real_data)

@@ -31,7 +31,9 @@ def test_scores_add_up_to_one_and_are_sorted(classifier: Classifier, write_sound
     assert prediction.scores.sum() == pytest.approx(1.0, abs=1e-5)
     scores = [score for _, _, score in prediction.top(3)]
     assert scores == sorted(scores, reverse=True)
-    assert [prediction.labels[index] for _, index, _ in prediction.top(3)] == [label for label, _, _ in prediction.top(3)]
+    assert [prediction.labels[index] for _, index, _ in prediction.top(3)] == [
+        label for label, _, _ in prediction.top(3)
+    ]
 
 
 def test_the_same_clip_scores_the_same_alone_in_a_batch_as_flac_and_from_bytes(

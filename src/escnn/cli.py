@@ -392,6 +392,7 @@ def visualize(
         from escnn.files import output_folder
         from escnn.prediction import Classifier
 
+    visualization.check_colormap(colormap)
     classifier = Classifier.load(model, device=device)
     with console.working("looking"):
         seen = visualization.look(classifier, source, name)
@@ -407,7 +408,7 @@ def visualize(
             colormap=colormap,
             command=sys.argv[1:],
         )
-    for text in seen.waveform.warnings:
+    for text in seen.prediction.warnings:
         console.warning(f"{name}: {text}")
     label, _, score = seen.prediction.top(1)[0]
     console.message(f"{name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")

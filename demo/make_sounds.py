@@ -1,0 +1,53 @@
+"""Synthesise a few sounds, so that the demo needs no recording: `python demo/make_sounds.py` writes them beside itself."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 44_100  # Hz
+SECONDS = 5.0
+TIME = np.arange(round(SECONDS * RATE)) / RATE
+
+
+def siren() -> np.ndarray:
+    """A horn whose pitch swings between 600 and 1,500 Hz every second and a half, with its overtones."""
+    hz = 1_050 + 450 * np.sin(2 * np.pi * TIME / 1.5)
+    phase = 2 * np.pi * np.cumsum(hz) / RATE
+    return sum(np.sin(n * phase) / n for n in range(1, 8))
+
+
+def church_bells() -> np.ndarray:
+    """Two bells in turn; the partials of a bell are not harmonic, and the high ones die first."""
+    sound = np.zeros_like(TIME)
+    partials = {0.5: 1.0, 1.0: 0.9, 1.19: 0.8, 1.5: 0.5, 2.0: 0.8, 2.51: 0.3, 3.01: 0.3, 4.17: 0.2, 5.43: 0.15}
+    for start in np.arange(0.1, SECONDS, 0.8):
+        pitch = 440.0 if round(start / 0.8) % 2 else 523.0
+        after = np.clip(TIME - start, 0, None)
+        for ratio, loudness in partials.items():
+            ring = loudness * np.exp(-after * (0.8 + 0.5 * ratio)) * np.sin(2 * np.pi * pitch * ratio * after)
+            sound += np.where(after > 0, ring, 0)
+    return sound
+
+
+def clock_tick() -> np.ndarray:
+    """Short clicks, two a second, tick and tock."""
+    rng = np.random.default_rng(0)
+    sound = 0.002 * rng.standard_normal(len(TIME))
+    for number, start in enumerate(np.arange(0.2, SECONDS - 0.1, 0.5)):
+        after = np.clip(TIME - start, 0, None)
+        hz = 2_600 if number % 2 else 3_200
+        click = np.exp(-after * 180) * (np.sin(2 * np.pi * hz * after) + 0.5 * rng.standard_normal(len(TIME)))
+        sound += np.where(after > 0, click, 0)
+    return sound
+
+
+def main() -> None:
+    """Write the sounds, at half of full scale."""
+    for make in (siren, church_bells, clock_tick):
+        sound = make()
+        soundfile.write(Path(__file__).parent / f"{make.__name__}.wav", 0.5 * sound / np.abs(sound).max(), RATE)
+
+
+if __name__ == "__main__":
+    main()

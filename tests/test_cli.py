@@ -1,0 +1,382 @@
+"""The command line as a user meets it: streams, exit codes, formats, and what is said when something is wrong."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import soundfile
+from conftest import SMALL_TRAINING, tone
+from typer.testing import CliRunner, Result
+
+from escnn import __version__, files
+from escnn.cli import app
+from escnn.config import to_json
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "prediction.schema.json").read_text("utf-8"))
+ESCNN = [sys.executable, "-m", "escnn.cli"]
+Writer = Callable[..., Path]
+
+
+def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+@pytest.fixture
+def model(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small model as the default one."""
+    monkeypatch.setenv("ESCNN_MODEL", str(small_model))
+    return small_model
+
+
+@pytest.fixture
+def clip(write_sound: Writer) -> Path:
+    return write_sound("clip.wav", tone(440, 0.5, 8_000))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """The small network's settings as a file for --config."""
+    files.write_json(tmp_path / "settings.json", to_json(SMALL_TRAINING))
+    return tmp_path / "settings.json"
+
+
+def test_version_and_help() -> None:
+    assert escnn("--version").stdout == f"escnn {__version__}\n"
+    assert escnn("-h").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["download", "train", "evaluate", "predict", "visualize"])
+def test_help_starts_with_a_verb_and_ends_with_an_example(command: str) -> None:
+    result = escnn(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: escnn {command}" in result.stdout.strip().splitlines()[-1]
+    assert "--quiet" in result.stdout
+
+
+def test_help_does_not_start_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['escnn', '--help']\n"
+        "from escnn.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: sys.exit(10 + any(name in sys.modules for name in ('torch', 'pandas', 'matplotlib')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 10
+
+
+def test_one_sound_is_one_json_object_on_stdout_and_nothing_else(model: Path, clip: Path) -> None:
+    result = escnn("predict", clip)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    document = json.loads(result.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert document["path"] == str(clip)
+    assert result.stdout.count("\n") == 1
+
+
+def test_several_sounds_are_json_lines_with_failures_in_their_place(model: Path, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    result = escnn("predict", clip, tmp_path / "bad.wav", tmp_path / "gone.wav", clip)
+    assert result.exit_code == 3
+    documents = [json.loads(line) for line in result.stdout.splitlines()]
+    for document in documents:
+        jsonschema.validate(document, SCHEMA)
+    assert [document["status"] for document in documents] == ["ok", "error", "error", "ok"]
+    assert documents[0]["predictions"] == documents[3]["predictions"]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert "gone.wav: no such file" in errors[1]
+
+
+def test_a_sound_on_stdin_scores_as_its_file(model: Path, clip: Path) -> None:
+    piped = json.loads(escnn("predict", "-", stdin=clip.read_bytes()).stdout)
+    assert piped["path"] == "-"
+    assert piped["predictions"] == json.loads(escnn("predict", clip).stdout)["predictions"]
+
+
+def test_folders_and_lists_are_walked_in_order(model: Path, class_folders: Path, tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{clip}\n")
+    result = escnn("predict", class_folders / "low", "--files-from", tmp_path / "list.txt")
+    paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
+    assert paths == [*sorted(map(str, (class_folders / "low").iterdir())), str(clip)]
+
+
+def test_csv_reads_back(model: Path, clip: Path, tmp_path: Path) -> None:
+    result = escnn("predict", clip, tmp_path / "gone.wav", "--format", "csv", "--top-k", 2)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [(row["path"], row["status"], row["rank"]) for row in rows] == [
+        (str(clip), "ok", "1"),
+        (str(clip), "ok", "2"),
+        (str(tmp_path / "gone.wav"), "error", ""),
+    ]
+    assert float(rows[0]["score"]) >= float(rows[1]["score"])
+
+
+def test_a_table_has_a_line_a_sound(model: Path, clip: Path) -> None:
+    lines = escnn("predict", clip, clip, "--format", "table").stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[0].split()[0] == "sound"
+
+
+def test_out_holds_what_stdout_would_and_is_not_overwritten(model: Path, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    assert escnn("predict", clip, "--out", out).stdout == ""
+    assert out.read_text() == escnn("predict", clip).stdout
+    again = escnn("predict", clip, "--out", out)
+    assert again.exit_code == 7
+    assert "--force" in again.stderr
+    assert escnn("predict", clip, "--out", out, "--force").exit_code == 0
+
+
+def test_a_name_full_of_tricks_is_shown_and_runs_nothing(model: Path, clip: Path, tmp_path: Path) -> None:
+    strange = tmp_path / os.fsdecode(b"[red]a\x1b[31m caf\xe9 \xf0\x9f\x90\x95.wav")
+    shutil.copy(clip, strange)
+    result = escnn("predict", strange, "--format", "table")
+    assert result.exit_code == 0
+    assert "[red]a\\x1b[31m" in result.stdout
+    assert json.loads(escnn("predict", strange).stdout)["path"] == str(strange)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["predict"], 2),
+        (["predict", "x.wav", "--format", "xml"], 2),
+        (["predict", "x.wav", "--top-k", "0"], 2),
+        (["predict", "x.wav", "--device", "toaster"], 2),
+        (["predict", "x.wav", "--model", "gone.safetensors"], 4),
+        (["predict", "x.wav", "--files-from", "gone.txt"], 2),
+        (["train", "--data", "gone"], 5),
+        (["train", "--epochs", "0"], 2),
+        (["train", "--preset", "defualt"], 2),
+        (["train", "--resume", "gone"], 2),
+        (["train", "--resume", "gone", "--epochs", "3"], 2),
+        (["train", "--config", "gone.json"], 2),
+        (["train", "--preset", "default", "--config", "x.json"], 2),
+        (["evaluate", "--data", "gone"], 5),
+        (["evaluate", "--cross-validate", "gone"], 2),
+        (["visualize", "gone.wav"], 3),
+        (["download", "--check", "--data", "gone"], 5),
+        (["download", "--from", "gone.zip", "--data", "new"], 5),
+        (["predcit", "x.wav"], 2),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_line_with_its_exit_code(
+    model: Path, arguments: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = escnn(*arguments)
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.strip()
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_flag_gets_a_suggestion() -> None:
+    assert "--epochs" in escnn("train", "--epoch", "3").stderr
+
+
+def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trained = escnn("train", "--data", class_folders, "--config", settings, "--fold", 4, "--epochs", 3, "--out", run)
+    assert trained.exit_code == 0, trained.stderr
+    assert trained.stdout == ""
+    assert "fold 4 held out (6)" in trained.stderr
+    assert {"config.json", "run.json", "metrics.csv", "last.pt", "model.safetensors", "curves.png", "evaluation"} == {
+        path.name for path in run.iterdir()
+    }
+    again = escnn("train", "--resume", run)
+    assert again.exit_code == 0
+    assert "finished already (3 epochs)" in again.stderr
+    (run / "model.safetensors").unlink()  # as if it had been stopped after its last epoch
+    assert escnn("train", "--resume", run).exit_code == 0
+
+    evaluated = escnn("evaluate", "--model", run, "--data", class_folders, "--json", "--out", tmp_path / "evaluation")
+    document = json.loads(evaluated.stdout)
+    assert document["fold"] == 4
+    written = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert document["accuracy"] == written["accuracy"]
+    assert (tmp_path / "evaluation" / "confusion.png").stat().st_size > 1000
+    seen = escnn("evaluate", "--model", run, "--data", class_folders, "--fold", 1)
+    assert "has learnt from fold 1" in seen.stderr
+    assert escnn("predict", "--model", run, class_folders / "low" / "0.wav").exit_code == 0
+
+    occupied = escnn("train", "--data", class_folders, "--config", settings, "--out", run)
+    assert occupied.exit_code == 7
+
+
+def test_cross_validation_trains_evaluates_and_goes_on(class_folders: Path, settings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cv"
+    trained = escnn(
+        "train", "--data", class_folders, "--config", settings, "--epochs", 1, "--cross-validate", "--out", out
+    )
+    assert trained.exit_code == 0, trained.stderr
+    document = json.loads((out / "cross-validation.json").read_text())
+    assert [row["fold"] for row in document["folds"]] == [1, 2, 3, 4, 5]
+    assert not any(row["seen_in_training"] for row in document["folds"])
+    evaluated = escnn("evaluate", "--cross-validate", out, "--data", class_folders, "--json")
+    assert json.loads(evaluated.stdout) == document
+    shutil.rmtree(out / "fold3" / "evaluation")
+    (out / "fold3" / "model.safetensors").unlink()
+    assert escnn("train", "--resume", out).exit_code == 0
+    assert json.loads((out / "cross-validation.json").read_text()) == document  # fold 3 came out the same
+
+
+def test_a_fold_that_is_not_there_is_refused_before_a_folder_is_made(
+    class_folders: Path, tmp_path: Path, settings: Path
+) -> None:
+    root = tmp_path / "two"
+    for label in ("low", "high"):
+        (root / label).mkdir(parents=True)
+        for number in range(2):
+            shutil.copy(class_folders / label / f"{number}.wav", root / label)
+    result = escnn("train", "--data", root, "--config", settings, "--fold", 1, "--out", tmp_path / "run")
+    assert result.exit_code == 5
+    assert "fold 1 holds no clip" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    result = escnn("visualize", clip, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{out / 'report.html'}\n"
+    assert {path.name for path in out.iterdir()} == {
+        "waveform.png", "spectrogram.png", "feature-maps", "prediction.json", "report.html",
+    }  # fmt: skip
+    assert len(list((out / "feature-maps").iterdir())) == 7
+    document = json.loads((out / "prediction.json").read_text())
+    assert document == json.loads(escnn("predict", clip).stdout)
+    refused = escnn("visualize", clip, "--out", out)
+    assert refused.exit_code == 7
+    assert "--force" in refused.stderr
+    assert escnn("visualize", clip, "--out", out, "--force", "--layers", "conv1,layer2.block0.relu").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--layers", "conv1,layr2"], "did you mean layer2"), (["--colormap", "virids"], "did you mean viridis")],
+)
+def test_visualize_refuses_what_is_not_there_and_writes_nothing(
+    model: Path, clip: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    result = escnn("visualize", clip, "--out", tmp_path / "report", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_visualize_a_bad_file_is_one_line_and_no_folder(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    result = escnn("visualize", tmp_path / "bad.wav", "--out", tmp_path / "report")
+    assert result.exit_code == 3
+    assert "bad.wav: not an audio file" in result.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_quiet_leaves_results_and_trouble(model: Path, clip: Path, tmp_path: Path) -> None:
+    quiet = escnn("predict", clip, tmp_path / "gone.wav", "-q")
+    assert len(quiet.stdout.splitlines()) == 2
+    assert "gone.wav" in quiet.stderr
+    assert "sounds could not be read" not in quiet.stderr
+    assert escnn("visualize", clip, "--out", tmp_path / "report", "-q").stderr == ""
+
+
+def test_a_torch_pair_that_does_not_go_together_is_one_line(model: Path, clip: Path) -> None:
+    code = (
+        "import sys, builtins; real = builtins.__import__\n"
+        "def broken(name, *rest):\n"
+        "    if name == 'torchaudio': raise RuntimeError('PyTorch and TorchAudio were compiled with different CUDA versions')\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = broken\n"
+        f"sys.argv = ['escnn', 'predict', {str(clip)!r}]\n"
+        "from escnn.cli import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "pip install" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_closed_pipe_ends_quietly(model: Path, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text(f"{clip}\n" * 3_000)
+    command = [*ESCNN, "predict", "--files-from", str(tmp_path / "list")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"{")
+    process.stdout.close()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert stderr == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_says_what_is_kept_and_goes_on(
+    sent: signal.Signals, code: int, class_folders: Path, settings: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    command = [*ESCNN, "train", "--data", class_folders, "--config", settings, "--epochs", 5_000, "--out", run]
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (run / "last.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"escnn train --resume {run}" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    assert not list(run.glob(".*.part"))
+
+
+def test_every_kind_of_sound_gets_a_prediction(model: Path, write_sound: Writer) -> None:
+    samples = tone(440, 0.5, 8_000)
+    kinds = [
+        write_sound("u8.wav", samples, subtype="PCM_U8"),
+        write_sound("24.wav", samples, subtype="PCM_24"),
+        write_sound("float.wav", samples, subtype="FLOAT"),
+        write_sound("stereo.wav", np.stack([samples, samples], axis=1)),
+        write_sound("192k.wav", tone(440, 0.5, 192_000), 192_000),
+        write_sound("10ms.wav", tone(440, 0.01, 8_000)),
+        write_sound("a.mp3", tone(440, 0.5, 44_100), 44_100),
+        write_sound("a.ogg", tone(440, 0.5, 44_100), 44_100),
+    ]
+    result = escnn("predict", *kinds)
+    assert result.exit_code == 0
+    assert [json.loads(line)["status"] for line in result.stdout.splitlines()] == ["ok"] * len(kinds)
+
+
+@pytest.mark.real
+def test_real_clips_in_a_pipeline(real_data: Path) -> None:
+    clips = sorted((real_data / "audio").glob("*.wav"))[:: 1600 // 10][:10]
+    piped = subprocess.run([*ESCNN, "predict", *map(str, clips)], capture_output=True, text=True, check=True)
+    documents = [json.loads(line) for line in piped.stdout.splitlines()]
+    assert [document["path"] for document in documents] == list(map(str, clips))
+    for document in documents:
+        jsonschema.validate(document, SCHEMA)
+
+
+@pytest.mark.real
+def test_real_clips_cut_short_keep_their_names(real_data: Path, tmp_path: Path) -> None:
+    """A clip with its last second cut off keeps its name more often than not."""
+    clips = sorted((real_data / "audio").glob("*.wav"))[:: 1600 // 16][:16]
+    for clip in clips:
+        samples, rate = soundfile.read(clip)
+        soundfile.write(tmp_path / clip.name, samples[: 4 * rate], rate)
+    whole, cut = (
+        [json.loads(line)["predictions"][0]["label"] for line in escnn("predict", *paths).stdout.splitlines()]
+        for paths in (clips, [tmp_path / clip.name for clip in clips])
+    )
+    assert sum(map(str.__eq__, whole, cut)) > len(clips) / 2
