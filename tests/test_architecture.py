@@ -15,6 +15,7 @@ ROWS = [
     {"runs", "prediction"},
     {"download", "training", "evaluation", "visualization"},
     {"console"},
+    {"endings", "options"},
     {"cli"},
 ]
 SOURCE = Path(escnn.__file__).parent

@@ -62,6 +62,7 @@ def test_help_starts_with_a_verb_and_ends_with_an_example(command: str) -> None:
     assert result.exit_code == 0
     assert f"Example: escnn {command}" in result.stdout.strip().splitlines()[-1]
     assert "--quiet" in result.stdout
+    assert "--verbose" in result.stdout
 
 
 def test_help_does_not_start_torch() -> None:
@@ -202,6 +203,11 @@ def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, 
     (run / "model.safetensors").unlink()  # as if it had been stopped after its last epoch
     assert escnn("train", "--resume", run).exit_code == 0
 
+    refused = escnn("evaluate", "--model", run, "--data", class_folders, "--fold", 4, "--out", run)
+    assert refused.exit_code == 7
+    gone = escnn("evaluate", "--model", "gone", "--data", class_folders, "--out", tmp_path / "nothing")
+    assert gone.exit_code == 4
+    assert not (tmp_path / "nothing").exists()
     evaluated = escnn("evaluate", "--model", run, "--data", class_folders, "--json", "--out", tmp_path / "evaluation")
     document = json.loads(evaluated.stdout)
     assert document["fold"] == 4
@@ -245,6 +251,18 @@ def test_a_fold_that_is_not_there_is_refused_before_a_folder_is_made(
     assert result.exit_code == 5
     assert "fold 1 holds no clip" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_escnn_data_is_where_data_is_looked_for_but_a_resumed_run_keeps_its_own(
+    class_folders: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESCNN_DATA", str(class_folders))
+    run = tmp_path / "run"
+    assert escnn("train", "--config", settings, "--epochs", 1, "--out", run).exit_code == 0
+    (run / "model.safetensors").unlink()
+    monkeypatch.setenv("ESCNN_DATA", str(tmp_path / "elsewhere"))
+    assert escnn("train", "--resume", run).exit_code == 0
+    assert escnn("evaluate", "--model", run).exit_code == 5
 
 
 def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path: Path) -> None:
@@ -293,11 +311,24 @@ def test_quiet_leaves_results_and_trouble(model: Path, clip: Path, tmp_path: Pat
     assert escnn("visualize", clip, "--out", tmp_path / "report", "-q").stderr == ""
 
 
+def test_a_bug_is_one_line_and_a_traceback_with_v(model: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by design")
+
+    monkeypatch.setattr("escnn.prediction.describe_model", broken)
+    result = escnn("predict", clip)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ZeroDivisionError: by design\n  help: ")
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in escnn("predict", clip, "-v").stderr
+    assert "Traceback" in escnn("predict", "gone.wav", "--model", "gone", "-v").stderr
+
+
 def test_a_torch_pair_that_does_not_go_together_is_one_line(model: Path, clip: Path) -> None:
     code = (
         "import sys, builtins; real = builtins.__import__\n"
         "def broken(name, *rest):\n"
-        "    if name == 'torchaudio': raise RuntimeError('PyTorch and TorchAudio were compiled with different CUDA versions')\n"
+        "    if name == 'torchaudio': raise RuntimeError('they were compiled with different CUDA versions')\n"
         "    return real(name, *rest)\n"
         "builtins.__import__ = broken\n"
         f"sys.argv = ['escnn', 'predict', {str(clip)!r}]\n"

@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from escnn import __version__
-from escnn.errors import EscnnError, OutputError, Terminated, UsageError
+from escnn import __version__, console
+from escnn.endings import Commands, heed_sigterm
+from escnn.errors import OutputError, UsageError
+from escnn.options import DataFolder, Device, Fold, ModelPath, Quiet, Verbose
 
 if TYPE_CHECKING:
     import torch
 
     from escnn.dataset import Dataset
     from escnn.runs import Run
-
-
-class Commands(TyperGroup):
-    """Every way a command can end, as a line on stderr and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; errors that a person can mend never show a traceback."""
-        from escnn import console
-
-        try:
-            return super().invoke(ctx)
-        except EscnnError as problem:
-            console.error(problem)
-            code = problem.exit_code
-        except KeyboardInterrupt as stop:
-            console.warning("interrupted")
-            code = 143 if isinstance(stop, Terminated) else 130
-        except BrokenPipeError:
-            console.silence_stdout()
-            code = 0
-        except (RuntimeError, OSError) as error:
-            mended = _torch_pair_error(error)
-            if mended is None:
-                raise
-            console.error(mended)
-            code = mended.exit_code
-        raise typer.Exit(code)
 
 
 app = typer.Typer(
@@ -57,26 +30,6 @@ app = typer.Typer(
     help="Train a convolutional network to name environmental sounds, and see what it hears.",
     epilog="Example: escnn predict clip.wav",
 )
-
-
-def _quiet(value: bool) -> bool:
-    from escnn import console
-
-    console.set_quiet(value)
-    return value
-
-
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="Say nothing but results and trouble.")]
-DataFolder = Annotated[
-    Path | None,
-    typer.Option("--data", envvar="ESCNN_DATA", show_default="ESC-50 as downloaded", help="Folder of the data set."),
-]
-ModelPath = Annotated[
-    Path | None,
-    typer.Option("--model", envvar="ESCNN_MODEL", show_default="the one in the box", help="Model file or run folder."),
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Fold = Annotated[int | None, typer.Option("--fold", min=0, max=5, help="Fold to hold out and report; 0: none.")]
 
 
 def _show_version(value: bool) -> None:
@@ -104,9 +57,9 @@ def download(
     check: Annotated[bool, typer.Option("--check", help="Only verify what is there.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Fetch again and replace what is there.")] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Fetch ESC-50 (0.6 GB), verify it and put it where the other commands look for it."""
-    from escnn import console
     from escnn import download as downloading
     from escnn.files import default_data_folder
 
@@ -151,16 +104,16 @@ def train(
     data: DataFolder = None,
     device: Device = "auto",
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train a network on ESC-50, or on any folder that has a folder of sounds per class."""
-    from escnn import console
-
     with console.working("starting torch"):
         from escnn import runs
         from escnn.config import preset as named_preset
         from escnn.dataset import open_dataset
         from escnn.files import default_data_folder
         from escnn.prediction import choose_device
+        from escnn.training import split
 
     changes: dict[str, Any] = {
         "epochs": epochs,
@@ -185,19 +138,23 @@ def train(
         settings = runs.read_config(config) if config else named_preset(preset or "default")
         settings = dataclasses.replace(settings, **changes)
         dataset = open_dataset(data or default_data_folder(), seed=settings.seed)
+        if cross_validate and (fold is not None or validation_fold is not None):
+            raise UsageError("--cross-validate holds out every fold in turn", hint="leave out --fold")
+        for held_out in dataset.folds if cross_validate else [settings.fold]:
+            split(dataset, dataclasses.replace(settings, fold=held_out))  # refused here, no folder is made
         if cross_validate:
-            if fold is not None or validation_fold is not None:
-                raise UsageError("--cross-validate holds out every fold in turn", hint="leave out --fold")
             folder, todo = runs.create_cross_validation(out, settings, dataset.root, dataset.folds)
         else:
-            if settings.fold:
-                dataset.fold(settings.fold)  # says so if there is none, before a folder is made
             run = runs.create(out, settings, dataset.root)
             folder, todo = run.folder, [run]
     if dataset.missing:
         console.warning(f"{len(dataset.missing)} clips of the metadata are not there, such as {dataset.missing[0]}")
-    for run in todo:
-        _train_one(run, dataset, chosen_device)
+    try:
+        for run in todo:
+            _train_one(run, dataset, chosen_device)
+    except KeyboardInterrupt:
+        console.message(f"every finished epoch is kept; go on with: escnn train --resume {folder}")
+        raise
     if len(todo) > 1:
         _cross_validation(folder, todo, dataset, device)
     else:
@@ -206,7 +163,7 @@ def train(
 
 def _train_one(run: Run, dataset: Dataset, device: torch.device) -> None:
     """Train and evaluate one run, or what is left of it."""
-    from escnn import console, evaluation, training
+    from escnn import evaluation, training
     from escnn.dataset import load_features
 
     if run.trained and run.evaluated:
@@ -220,15 +177,11 @@ def _train_one(run: Run, dataset: Dataset, device: torch.device) -> None:
         )
         with console.progress("reading sounds") as advance:
             features = load_features(dataset, run.config.audio, advance)
-        try:
-            with console.training(run.config.epochs) as (on_batch, on_epoch):
-                for metrics in training.train(
-                    run, dataset, features, device=device, command=sys.argv[1:], on_batch=on_batch
-                ):
-                    on_epoch(metrics)
-        except (KeyboardInterrupt, EscnnError):
-            console.message(f"every finished epoch is kept; go on with: escnn train --resume {run.folder}")
-            raise
+        with console.training(run.config.epochs) as (on_batch, on_epoch):
+            for metrics in training.train(
+                run, dataset, features, device=device, command=sys.argv[1:], on_batch=on_batch
+            ):
+                on_epoch(metrics)
     if run.config.fold:
         with console.progress(f"evaluating fold {run.config.fold}") as advance:
             document = evaluation.evaluate_run(run.folder, dataset, device=device.type, on_progress=advance)
@@ -239,7 +192,7 @@ def _train_one(run: Run, dataset: Dataset, device: torch.device) -> None:
 
 
 def _cross_validation(folder: Path, todo: list[Run], dataset: Dataset, device: str) -> None:
-    from escnn import console, evaluation
+    from escnn import evaluation
 
     with console.progress("evaluating") as advance:
         document = evaluation.cross_validate(
@@ -265,25 +218,22 @@ def evaluate(
     data: DataFolder = None,
     device: Device = "auto",
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure a model: accuracy, top-5, precision and recall per class, confusions."""
-    from escnn import console
-
     with console.working("starting torch"):
         from escnn import evaluation
         from escnn.dataset import open_dataset
         from escnn.files import default_data_folder, output_folder
         from escnn.prediction import Classifier
 
-    if out is not None:
-        output_folder(out, force=force)
     if cross_validate is not None:
-        if model is not None or fold is not None:
-            raise UsageError(
-                "--cross-validate takes models and folds from the runs", hint="leave out --model and --fold"
-            )
+        if fold is not None:
+            raise UsageError("--cross-validate measures every run on its own fold", hint="leave out --fold")
         found = evaluation.find_fold_runs(cross_validate)
         dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(Classifier.load(found[0])))
+        if out is not None:
+            output_folder(out, force=force)
         with console.progress("evaluating") as advance:
             document = evaluation.cross_validate(found, dataset, out, device=device, on_progress=advance)
         if as_json:
@@ -294,10 +244,13 @@ def evaluate(
     classifier = Classifier.load(model, device=device)
     dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(classifier))
     chosen = evaluation.choose_fold(classifier, dataset, fold)
+    clips = dataset.fold(chosen)
+    if out is not None:
+        output_folder(out, force=force)
     if chosen in evaluation.folds_seen(classifier):
         console.warning(f"the model has learnt from fold {chosen}: this says little about sounds that it has not heard")
     with console.progress(f"evaluating fold {chosen}") as advance:
-        measured = evaluation.evaluate(classifier, dataset, dataset.fold(chosen), advance)
+        measured = evaluation.evaluate(classifier, dataset, clips, advance)
     document = evaluation.summary(measured, classifier, chosen)
     if out is not None:
         evaluation.write_evaluation(out, measured, document)
@@ -325,9 +278,10 @@ def predict(
     model: ModelPath = None,
     device: Device = "auto",
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Name the sound in each clip, as JSON, CSV or a table."""
-    from escnn import console, inputs
+    from escnn import inputs
 
     names = inputs.gather(audio or [], files_from)
     if out is not None and out.exists() and not force:
@@ -382,9 +336,10 @@ def visualize(
     model: ModelPath = None,
     device: Device = "auto",
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what the network hears in a clip: spectrogram, waveform, feature maps and one page with all of it."""
-    from escnn import console, inputs
+    from escnn import inputs
 
     source, name = inputs.one_sound(audio)
     with console.working("starting torch"):
@@ -417,24 +372,9 @@ def visualize(
         typer.launch(str(page))
 
 
-def _torch_pair_error(error: Exception) -> EscnnError | None:
-    """torch and torchaudio that do not go together, said in one line."""
-    text = str(error)
-    if "compiled with different CUDA versions" not in text and "libc10_cuda" not in text:
-        return None
-    return EscnnError(
-        "torch and torchaudio that are installed do not go together",
-        hint="`pip install 'torch>=2.10,<2.15' 'torchaudio>=2.10'` installs a pair that does",
-    )
-
-
-def _terminated(_signal: int, _frame: object) -> None:
-    raise Terminated
-
-
 def main() -> None:
     """Entry point of the command `escnn`."""
-    signal.signal(signal.SIGTERM, _terminated)
+    heed_sigterm()
     app()
 
 

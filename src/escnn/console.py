@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,12 +27,19 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 10.0  # how often progress prints a line where there is no terminal to draw a bar on
 
 _quiet = False
+_verbose = False
 
 
 def set_quiet(quiet: bool) -> None:
     """Silence messages and progress; results, warnings and errors still come."""
     global _quiet
     _quiet = quiet
+
+
+def set_verbose(verbose: bool) -> None:
+    """Show a traceback with every error."""
+    global _verbose
+    _verbose = verbose
 
 
 def message(text: str) -> None:
@@ -50,6 +58,12 @@ def error(problem: EscnnError) -> None:
     _stderr().print(Text.assemble(("error: ", "red bold"), _printable(problem.message)))
     if problem.hint:
         _stderr().print(Text.assemble(("  help: ", "cyan"), _printable(problem.hint)))
+
+
+def traceback_if_verbose() -> None:
+    """Where the error that is being handled came from, on stderr, if that was asked for."""
+    if _verbose:
+        _stderr().print(_printable(traceback.format_exc()))
 
 
 def result(line: str) -> None:

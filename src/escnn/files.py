@@ -23,8 +23,9 @@ def cache_folder() -> Path:
 
 
 def default_data_folder() -> Path:
-    """Where `escnn download` puts ESC-50 and the other commands look for it."""
-    return cache_folder() / "ESC-50"
+    """Where `escnn download` puts ESC-50 and the others look for it: ``$ESCNN_DATA``, else a folder in the cache."""
+    override = os.environ.get("ESCNN_DATA")
+    return Path(override) if override else cache_folder() / "ESC-50"
 
 
 @contextmanager

@@ -19,30 +19,37 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.floating[Any]]
+Rows = Sequence[Mapping[str, Any]]
+Edges = tuple[float, float, float, float]  # left, right, bottom, top
 P = ParamSpec("P")
 
 SPECTROGRAM_COLORS = "magma"
 POSITIVE_COLORS = "viridis"  # perceptually even, for values >= 0
 SIGNED_COLORS = "RdBu_r"  # blue, white at zero, red
-PURPLE, CORAL, GREY = "#5f187f", "#d8456c", "#8a8194"
+PURPLE, GREY = "#5f187f", "#8a8194"
 
 DPI = 150
 SPECTROGRAM_RANGE_DB = 80.0  # what is fainter than the loudest point by more is drawn in the lowest colour
 LABELLED_HZ = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+TICK_DISTANCE = 0.05  # share of the height: closer labels would touch
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.prop_cycle": f"cycler(color=['{PURPLE}', '#d8456c', '#1f8a8c', '#c98a14', '#4a78c2'])",
     "axes.edgecolor": "#6b6375",
     "xtick.color": "#4a4353",
     "ytick.color": "#4a4353",
+    "figure.constrained_layout.h_pad": 0.1,  # inches
+    "figure.constrained_layout.w_pad": 0.1,
     "legend.frameon": False,
     "text.parse_math": False,  # a `$` in a file name is a `$`
 }
@@ -85,24 +92,16 @@ def spectrogram(decibels: Floats, mel_frequencies_hz: Sequence[float], hop_secon
     `mel_frequencies_hz` are the centres of the bands, lowest first. Frame k is centred on ``k * hop_seconds``.
     """
     mels, frames = decibels.shape
-    low, high = decibel_limits(decibels)
+    limits = decibel_limits(decibels)
     figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(
-        decibels,
-        cmap=SPECTROGRAM_COLORS,
-        vmin=low,
-        vmax=high,
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        extent=(-0.5 * hop_seconds, (frames - 0.5) * hop_seconds, 0, mels),
-    )
+    edges = (-0.5 * hop_seconds, (frames - 0.5) * hop_seconds, 0, mels)
+    image = _show(axes, decibels, limits, SPECTROGRAM_COLORS, edges)
     ticks = frequency_ticks(mel_frequencies_hz)
     axes.set_yticks([height * mels for _, height in ticks], [label for label, _ in ticks])
-    axes.set(xlim=(0, max(frames - 1, 1) * hop_seconds), xlabel="seconds", ylabel="Hz")
+    axes.set(xlim=(0, (frames - 0.5) * hop_seconds), xlabel="seconds", ylabel="Hz")
     axes.set_title(_printable(title))
-    extend = "min" if float(decibels.min()) < low else "neither"
+    extend = "min" if float(decibels.min()) < limits[0] else "neither"
     figure.colorbar(image, ax=axes, label="dB", pad=0.015, aspect=30, extend=extend)
     return figure
 
@@ -122,9 +121,10 @@ def layer(name: str, activations: Floats, seconds: float, top_channels: int = 8,
     mean_part, channel_part = figure.subfigures(1, 2, squeeze=False, width_ratios=(4.6, 0.4 + 1.75 * columns))[0]
     figure.suptitle(f"{name}   {channels} channels x {height} high x {width} wide", x=0.01, ha="left", weight="bold")
 
+    edges = (0, seconds, 0, 1)
     mean = activations.mean(axis=0)  # (height, width)
     axes = mean_part.subplots()
-    image = _show_map(axes, mean, value_limits(mean), colors, seconds)
+    image = _show(axes, mean, value_limits(mean), colors, edges)
     axes.set_title(f"mean over {channels} channels")
     axes.set_yticks([0, 1], ["low", "high"])
     axes.set(xlabel="seconds", ylabel="frequency")
@@ -133,7 +133,7 @@ def layer(name: str, activations: Floats, seconds: float, top_channels: int = 8,
     grid = channel_part.subplots(2, columns, squeeze=False)
     shared = value_limits(activations[strongest])
     for cell, channel in zip(grid.flat, strongest, strict=False):
-        image = _show_map(cell, activations[channel], shared, colors, seconds)
+        image = _show(cell, activations[channel], shared, colors, edges)
         cell.set_title(f"channel {channel}", fontsize=8)
         cell.set(xticks=[], yticks=[])
     for cell in grid.flat[len(strongest) :]:
@@ -147,7 +147,7 @@ def confusion(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -> Figure
     """Counts of shape (classes, classes), rows the true class and columns the answer; colours are shares of a row."""
     classes = len(labels)
     side_inches = min(max(0.26 * classes, 5.0), 30.0)
-    font = min(10.0, 72 * side_inches / classes * 0.42)  # points: fits a cell, whatever their number
+    font = min(10.0, 72 * side_inches / classes * 0.5)  # points: fits a cell, whatever their number
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(side_inches + 2.6, side_inches + 2.2), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
@@ -174,24 +174,24 @@ def confusion(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -> Figure
 
 
 @_drawn
-def curves(rows: Sequence[Mapping[str, float | None]]) -> Figure:
-    """Training curves, one row an epoch: ``epoch``, every ``*loss``, every ``*accuracy`` (0 to 1), ``learning_rate``.
+def curves(rows: Rows) -> Figure:
+    """Training curves of one or more rows: ``epoch``, ``*loss``, ``*accuracy`` (0 to 1), ``learning_rate``.
 
-    A value that is None or missing leaves a gap; a column that holds no value is not drawn.
+    Values that are None or missing are left out: an accuracy measured every fifth epoch is a line all the same.
     """
     figure = Figure(figsize=(10, 3.8), dpi=DPI, layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     _draw_columns(losses, rows, "loss", scale=1)
     _draw_columns(accuracies, rows, "accuracy", scale=100)
-    losses.set(title="Loss", xlabel="epoch")
-    accuracies.set(title="Accuracy, %", xlabel="epoch")
     rate = losses.twinx()
-    rate.plot(*_column(rows, "learning_rate"), color=GREY, linestyle=":", marker=_marker(rows), label="learning rate")
+    _draw_column(rate, rows, "learning_rate", color=GREY, linestyle=":")
     rate.set_ylabel("learning rate (dotted)", color=GREY)
     rate.set_ylim(bottom=0)
     rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    for axes in (losses, accuracies):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes, title in ((losses, "Loss"), (accuracies, "Accuracy, %")):
+        axes.set(title=title, xlabel="epoch")
+        axes.set_xlim(rows[0]["epoch"] - 0.5, rows[-1]["epoch"] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(color="#ece9f0")
         axes.set_axisbelow(True)
     return figure
@@ -226,12 +226,15 @@ def envelope(samples: Floats, columns: int) -> tuple[Floats, Floats]:
 
 
 def frequency_ticks(mel_frequencies_hz: Sequence[float]) -> list[tuple[str, float]]:
-    """Round frequencies inside the range, each with its height in a mel picture: 0 the lower edge, 1 the upper."""
-    bands = np.arange(len(mel_frequencies_hz))
-    inside = [hz for hz in LABELLED_HZ if mel_frequencies_hz[0] <= hz <= mel_frequencies_hz[-1]]
-    heights = (np.interp(inside, mel_frequencies_hz, bands) + 0.5) / len(bands)
-    names = [f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in inside]
-    return list(zip(names, heights.tolist(), strict=True))
+    """Round frequencies, each with its height in a mel picture (0: lower edge, 1: upper), none too close to another."""
+    bands = len(mel_frequencies_hz)
+    ticks: list[tuple[str, float]] = []
+    for hz in reversed(LABELLED_HZ):
+        height = (float(np.interp(hz, mel_frequencies_hz, range(bands))) + 0.5) / bands
+        inside = mel_frequencies_hz[0] <= hz <= mel_frequencies_hz[-1]
+        if inside and (not ticks or ticks[-1][1] - height > TICK_DISTANCE):
+            ticks.append((f"{hz // 1000}k" if hz >= 1000 else str(hz), height))
+    return ticks[::-1]
 
 
 def decibel_limits(decibels: Floats) -> tuple[float, float]:
@@ -267,41 +270,34 @@ def peak(values: Floats) -> tuple[float, float] | None:
 
 
 def _paletted(shades: NDArray[np.uint8], colormap: str) -> Image.Image:
-    colors = matplotlib.colormaps[colormap](np.linspace(0, 1, 256))[:, :3]  # (256, red green blue)
+    colors = matplotlib.colormaps[colormap](np.linspace(0, 1, 256), bytes=True)[:, :3]  # (256, red green blue)
     image = Image.fromarray(shades)
-    image.putpalette((colors * 255).round().astype(np.uint8).tobytes())
+    image.putpalette(colors.tobytes())
     return image
 
 
-def _show_map(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str, seconds: float) -> Any:
+def _show(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str, edges: Edges) -> AxesImage:
+    """Draw `values`, shape (height, width), first row lowest."""
     low, high = limits
-    edges = (0, seconds, 0, 1)
     return axes.imshow(
         values, colormap, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest", extent=edges
     )
 
 
-def _draw_columns(axes: Axes, rows: Sequence[Mapping[str, float | None]], ending: str, scale: float) -> None:
+def _draw_columns(axes: Axes, rows: Rows, ending: str, scale: float) -> None:
     """A line for every column whose name ends in `ending` and that holds a value."""
     keys = [key for key in rows[0] if key.endswith(ending) and any(row.get(key) is not None for row in rows)]
-    for key, color in zip(keys, (PURPLE, CORAL, "#1f8a8c", "#c98a14", GREY), strict=False):
-        epochs, values = _column(rows, key)
-        axes.plot(
-            epochs, [value * scale for value in values], color=color, marker=_marker(rows), label=key.replace("_", " ")
-        )
+    for key in keys:
+        _draw_column(axes, rows, key, scale)
     if keys:
         axes.legend()
 
 
-def _column(rows: Sequence[Mapping[str, float | None]], key: str) -> tuple[list[float], list[float]]:
-    """Epochs and values of one column; NaN, which matplotlib leaves out, where there is none."""
-    value_or_nan = [math.nan if (value := row.get(key)) is None else float(value) for row in rows]
-    return [float(row["epoch"] or 0) for row in rows], value_or_nan
-
-
-def _marker(rows: Sequence[Any]) -> str:
-    """Few points are drawn as dots: a line through one point shows nothing."""
-    return "o" if len(rows) < 20 else ""
+def _draw_column(axes: Axes, rows: Rows, key: str, scale: float = 1, **style: Any) -> None:
+    points = [(row["epoch"], value * scale) for row in rows if (value := row.get(key)) is not None]
+    epochs, values = [epoch for epoch, _ in points], [value for _, value in points]
+    marker = "o" if len(points) < 20 else ""  # a line through one point shows nothing
+    axes.plot(epochs, values, marker=marker, label=key.replace("_", " "), **style)
 
 
 def _printable(text: str) -> str:

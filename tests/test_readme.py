@@ -1,0 +1,108 @@
+"""Every command in the README, run in order as a user would, on a small data set and a small network."""
+
+import hashlib
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import archive_server
+import pytest
+import soundfile
+from conftest import SMALL_TRAINING, tone
+from test_download import a_metadata
+from typer.testing import CliRunner
+
+from escnn import config, download
+from escnn.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = [
+    line.split(" # ")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+CLIPS = tuple(f"{fold}-{10 * fold + target}-A-{target}.wav" for fold in range(1, 6) for target in (0, 1))
+
+
+def archive() -> bytes:
+    """ESC-50 in small: five folds of two classes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        file.writestr("ESC-50-abc/meta/esc50.csv", a_metadata(CLIPS))
+        file.writestr("ESC-50-abc/LICENSE", "made up")
+        for clip in CLIPS:
+            sound = io.BytesIO()
+            soundfile.write(sound, tone(400 if clip.endswith("-0.wav") else 2_000, 0.5, 8_000), 8_000, format="WAV")
+            file.writestr(f"ESC-50-abc/audio/{clip}", sound.getvalue())
+    return content.getvalue()
+
+
+def run(line: str) -> bytes:
+    """A line of the README: a pipeline of escnn, cat, find and jq. Gives its stdout; asserts that it went well."""
+    data = b""
+    for stage in line.split(" | "):
+        program, *arguments = shlex.split(stage)
+        if program == "escnn":
+            result = CliRunner().invoke(app, arguments, input=data)
+            assert result.exit_code == 0, f"{line}\n{result.stderr}"
+            data = result.stdout_bytes
+        elif program == "jq":
+            assert arguments == ["-r", ".predictions[0].label"]
+            data = json.loads(data)["predictions"][0]["label"].encode()
+        else:
+            assert program in ("cat", "find")
+            data = subprocess.run([program, *arguments], check=True, capture_output=True).stdout
+    return data
+
+
+def test_every_escnn_command_of_the_readme_works_in_order(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ESCNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(config.PRESETS, "default", SMALL_TRAINING)
+    monkeypatch.setattr(download, "CLIPS_PER_FOLD", 2)
+    monkeypatch.setattr(download, "METADATA_SHA256", hashlib.sha256(a_metadata(CLIPS)).hexdigest())
+    shutil.copytree(class_folders, "sounds")
+    shutil.copy(class_folders / "low" / "0.wav", "clip.wav")
+    commands = [line for line in COMMANDS if not line.startswith("make ")]
+    assert len(commands) >= 15
+    with archive_server.running() as server:
+        server.body = archive()
+        monkeypatch.setattr(download, "ARCHIVE_URL", server.url)
+        said = {line: run(line) for line in commands}
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert len((tmp_path / "sounds.csv").read_text().splitlines()) == 1 + 5 * 30
+    assert said["escnn evaluate --model runs/fold5-1"].startswith(b"fold 5: ")
+    assert b"standard deviation" in said["escnn evaluate --cross-validate runs/cv"]
+
+
+def test_every_make_target_of_the_readme_is_run_by_ci() -> None:
+    ci = (ROOT / ".ci" / "run").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = [line.split()[1] for line in COMMANDS if line.startswith("make ")]
+    assert targets == ["demo", "test"]
+    for target in targets:
+        assert f"\nmake {target} " in ci
+        assert f"\n{target}:" in makefile
+
+
+def test_the_python_of_the_readme_runs(class_folders: Path, tmp_path: Path) -> None:
+    shutil.copy(class_folders / "low" / "0.wav", tmp_path / "clip.wav")
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert len(eval(printed.stdout)) == 3
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
