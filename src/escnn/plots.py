@@ -115,30 +115,26 @@ def layer(name: str, activations: Floats, seconds: float, top_channels: int = 8,
     """
     channels, height, width = activations.shape
     colors = colormap or colormap_for(activations)
-    strongest = strongest_channels(activations, top_channels)
-    columns = math.ceil(len(strongest) / 2)
-    figure = Figure(figsize=(5 + 1.75 * columns, 3.3), dpi=DPI, layout="constrained")
-    mean_part, channel_part = figure.subfigures(1, 2, squeeze=False, width_ratios=(4.6, 0.4 + 1.75 * columns))[0]
-    figure.suptitle(f"{name}   {channels} channels x {height} high x {width} wide", x=0.01, ha="left", weight="bold")
-
     edges = (0, seconds, 0, 1)
+    strongest = strongest_channels(activations, top_channels)
+    columns = math.ceil(math.sqrt(2 * len(strongest)))
+    rows = math.ceil(len(strongest) / max(columns, 1))
+    figure = Figure(figsize=(5 + 1.75 * columns, max(3.3, 1.55 * rows)), dpi=DPI, layout="constrained")
+    figure.suptitle(f"{name}   {channels} channels × {height} high × {width} wide", x=0.01, ha="left", weight="bold")
+    widths = (4.6, 0.4 + 1.75 * columns) if strongest else (1,)
+    parts = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0]
+
     mean = activations.mean(axis=0)  # (height, width)
-    axes = mean_part.subplots()
+    axes = parts[0].subplots()
     image = _show(axes, mean, value_limits(mean), colors, edges)
+    axes.set_box_aspect(0.62)
     axes.set_title(f"mean over {channels} channels")
     axes.set_yticks([0, 1], ["low", "high"])
     axes.set(xlabel="seconds", ylabel="frequency")
-    mean_part.colorbar(image, ax=axes, pad=0.02)
-
-    grid = channel_part.subplots(2, columns, squeeze=False)
-    shared = value_limits(activations[strongest])
-    for cell, channel in zip(grid.flat, strongest, strict=False):
-        image = _show(cell, activations[channel], shared, colors, edges)
-        cell.set_title(f"channel {channel}", fontsize=8)
-        cell.set(xticks=[], yticks=[])
-    for cell in grid.flat[len(strongest) :]:
-        cell.set_axis_off()
-    channel_part.colorbar(image, ax=grid, pad=0.02, aspect=30)
+    parts[0].colorbar(image, ax=axes, pad=0.02, shrink=min(1, 2 / max(rows, 1)))
+    if strongest:
+        grid = parts[1].subplots(rows, columns, squeeze=False)
+        _show_channels(grid, activations, strongest, colors, edges)
     return figure
 
 
@@ -282,6 +278,18 @@ def _show(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str
     return axes.imshow(
         values, colormap, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest", extent=edges
     )
+
+
+def _show_channels(grid: Any, activations: Floats, chosen: Sequence[int], colormap: str, edges: Edges) -> None:
+    """Draw the `chosen` channels into a grid of axes, on one scale, with its colour bar."""
+    shared = value_limits(activations[chosen])
+    for cell, channel in zip(grid.flat, chosen, strict=False):
+        image = _show(cell, activations[channel], shared, colormap, edges)
+        cell.set_title(f"channel {channel}", fontsize=8)
+        cell.set(xticks=[], yticks=[])
+    for cell in grid.flat[len(chosen) :]:
+        cell.set_axis_off()
+    grid[0, 0].figure.colorbar(image, ax=grid, pad=0.02, aspect=30)
 
 
 def _draw_columns(axes: Axes, rows: Rows, ending: str, scale: float) -> None:

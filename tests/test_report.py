@@ -1,0 +1,346 @@
+"""The page stands alone, keeps hostile names as text, and is the same for the same content."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from importlib import resources
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from escnn import plots
+from escnn.report import (
+    ClassScore,
+    ColorScale,
+    LayerView,
+    MapView,
+    ModelView,
+    ReportPage,
+    SoundView,
+    SourceView,
+    certainty,
+    percent,
+    render,
+    time_ticks,
+    waveform_path,
+)
+
+VOID = {"meta", "link", "img", "input", "br"}
+SVG_EMPTY = {"rect", "path", "line", "image"}
+SCALE = ColorScale(0.0, 2.5, plots.png_bytes(plots.color_bar("viridis")))
+
+
+def picture(height: int = 4, width: int = 7, seed: int = 0) -> bytes:
+    noise = np.random.default_rng(seed).random((height, width))
+    return plots.png_bytes(plots.feature_map(noise, (0, 1), "viridis"))
+
+
+def layer(name: str, shape: tuple[int, int, int] = (8, 4, 7), shown: int = 3, inner: int = 0) -> LayerView:
+    views = [MapView(f"channel {k}", picture(*shape[1:], k), SCALE, (0.5, 0.9)) for k in range(shown)]
+    mean = MapView(f"mean over {shape[0]} channels", picture(*shape[1:], 99), SCALE, None)
+    blocks = tuple(layer(f"{name}.block{k}.conv", shape, shown) for k in range(inner))
+    return LayerView(name, "a residual block", shape, mean, views, None if shown == 2 else 12_345, blocks)
+
+
+@pytest.fixture
+def page() -> ReportPage:
+    sound = SoundView(
+        flac=b"fLaC, as it were",
+        start_seconds=0.0,
+        seconds=5.0,
+        envelope_low=[-0.1, -0.5, -0.2],
+        envelope_high=[0.1, 0.25, 0.2],
+        spectrogram_png=picture(16, 30),
+        spectrogram_scale=ColorScale(-80.0, 0.0, SCALE.png),
+        frames=30,
+        hop_seconds=5 / 29,
+        mel_frequencies_hz=[100.0, 1000.0, 10_000.0],
+        frequency_ticks=[("100", 0.1), ("1k", 0.5)],
+        peak=(0.5, 0.5),
+    )
+    return ReportPage(
+        scores=(ClassScore("vacuum_cleaner", 0.81), ClassScore("washing_machine", 0.12), ClassScore("cat", 0.01)),
+        sound=sound,
+        layers=(layer("conv1"), layer("layer1", inner=2)),
+        source=SourceView("clip.wav", "ab" * 32, 44_100, 2, 5.0),
+        model=ModelView("default", "cd" * 32, 50, 2_718_322, 0.8575, "fold 5, trained on folds 1-4"),
+        versions=(("escnn", "0.1.0"), ("torch", "2.14.1")),
+        command="escnn visualize clip.wav --out report",
+        created=datetime(2026, 11, 22, 17, 40, tzinfo=UTC),
+    )
+
+
+class Outline(HTMLParser):
+    """Elements with their attributes, text outside of style and script, and a check that every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.raw: dict[str, list[str]] = {"style": [], "script": []}
+        self.feed(html)
+        self.close()
+        assert self.open == [], "everything is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(attrs) == len(dict(attrs)), f"<{tag}> names an attribute twice"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in SVG_EMPTY, f"<{tag}/> closes itself only inside of SVG"
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in self.raw:
+            self.raw[self.open[-1]].append(data)
+        else:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_the_policy_allows_exactly_the_style_and_script_there_are(page):
+    outline = Outline(render(page))
+    (policy,) = (meta["content"] for meta in outline.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    for tag in ("style", "script"):
+        (content,) = outline.raw[tag]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy and "img-src data:;" in policy and "media-src data:;" in policy
+    assert "base-uri 'none'" in policy and "form-action 'none'" in policy
+    assert "unsafe" not in policy and "*" not in policy
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    html = render(page)
+    outline = Outline(html)
+    for tag, attributes in outline.elements:
+        assert tag not in {"iframe", "object", "embed", "base", "form"}
+        for name in ("src", "href", "srcset", "poster", "action", "data", "background"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name, value)
+    assert "//" not in re.sub(r"data:[^\"]*", "", re.sub(r"(?s)<script>.*</script>|<style>.*</style>", "", html))
+    assert not re.search(r"url\(|@import|https?:", outline.raw["style"][0])
+    assert not re.search(r"fetch\(|XMLHttp|import\(|https?:", outline.raw["script"][0])
+
+
+def test_no_inline_style_and_no_inline_handler(page):
+    for tag, attributes in Outline(render(page)).elements:
+        assert not [name for name in attributes if name == "style" or name.startswith("on")], tag
+
+
+HOSTILE = [
+    "<script>alert(1)</script>.wav",
+    '"><img src=x onerror=alert(1)>.wav',
+    "' onmouseover='alert(1)",
+    "</title></style></script><h1>{{ 7 * 7 }}{% raw %}",
+    "emoji 🐓 and \u202eright to left\u202c אבג",
+    "&lt;b&gt; &amp;",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_from_outside_are_text(page, name):
+    ours = Outline(render(page))
+    hostile = replace(
+        page,
+        scores=(ClassScore(name, 0.4), ClassScore(name, 0.35), ClassScore(name, 0.1)),
+        source=replace(page.source, name=name),
+        model=replace(page.model, name=name, measured=name),
+        layers=tuple(replace(view, name=name, summary=name) for view in page.layers),
+        warnings=(name,),
+        versions=((name, name),) * 2,
+        command=name,
+    )
+    theirs = Outline(render(hostile))
+    assert name in theirs.text
+    extra = {"ul", "li", "bdi"}  # the list with the one warning
+    shape, expected = (
+        [(tag, sorted(attributes)) for tag, attributes in outline.elements if tag not in extra]
+        for outline in (theirs, ours)
+    )
+    assert shape == expected, "a name makes no element and no attribute"
+
+
+def test_a_name_that_is_not_utf8(page):
+    html = render(replace(page, source=replace(page.source, name="caf\udce9.wav"), command="escnn 'caf\udce9.wav'"))
+    html.encode("utf-8")
+    assert "caf\\udce9.wav" in Outline(html).text
+
+
+def test_the_same_content_gives_the_same_page_but_for_one_time(page):
+    html, later = render(page), render(replace(page, created=datetime(2031, 1, 2, 3, 4, 5, tzinfo=UTC)))
+    assert html == render(page)
+    assert html != later
+    without_time = [re.sub(r"<time.*?</time>", "", text, count=1) for text in (html, later)]
+    assert without_time[0] == without_time[1]
+    assert len(Outline(html).all("time")) == 1
+    assert Outline(later).all("time")[0]["datetime"] == "2031-01-02T03:04:05+00:00"
+
+
+def test_structure_for_those_who_do_not_see_it(page):
+    outline = Outline(render(page))
+    assert outline.all("html")[0]["lang"] == "en"
+    for tag in ("h1", "main", "nav", "table", "caption", "dialog", "audio"):
+        assert len(outline.all(tag)) == 1, tag
+    levels = [int(tag[1]) for tag, _ in outline.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert all(below <= above + 1 for above, below in pairwise(levels)), "no level is skipped"
+    assert all(heading.get("scope") in {"col", "row"} for heading in outline.all("th"))
+    assert all("alt" in image for image in outline.all("img"))
+    in_maps = [image["alt"] for image in outline.all("img") if (image["alt"] or "").startswith(("conv1", "layer1"))]
+    assert "layer1.block0.conv, channel 0: highest at 2.5 s in the high frequencies, colours from 0 to 2.5." in in_maps
+    assert len(in_maps) == 4 * 4
+    assert all("aria-label" in drawing or drawing.get("aria-hidden") == "true" for drawing in outline.all("svg"))
+    ids = [attributes["id"] for _, attributes in outline.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    named = [attributes.get("aria-labelledby") for _, attributes in outline.elements]
+    assert {name for name in named if name} <= set(ids)
+    assert {link["href"][1:] for link in outline.all("a")} <= set(ids), "every link leads somewhere"
+    skip = next(attributes for tag, attributes in outline.elements if tag in {"a", "button", "input"})
+    assert skip["href"] == "#main", "the first thing to reach is the skip link"
+
+
+def test_pictures_and_sound_are_inside(page):
+    outline = Outline(render(page))
+    embedded = {
+        base64.b64decode(value.split(",", 1)[1])
+        for _, attributes in outline.elements
+        for value in (attributes.get("src"), attributes.get("href"))
+        if value and value.startswith("data:") and ";base64," in value
+    }
+    inner = page.layers[1].inner[1].channels[2].png
+    assert {page.sound.flac, page.sound.spectrogram_png, page.layers[0].mean.png, inner} <= embedded
+
+
+def test_the_page_says_what_the_model_said(page):
+    text = " ".join(Outline(render(page)).text.split())  # hard spaces become soft ones
+    assert "The network hears vacuum cleaner" in text and "vacuum_cleaner" not in text
+    assert "81.0 %" in text and "The 3 best of 50 classes" in text
+    assert "2 718 322 parameters" in text and "ab" * 32 in text and "stereo" in text
+    assert "85.8 %; fold 5, trained on folds 1-4" in text
+    bars = [bar["width"] for bar in Outline(render(page)).all("rect") if bar.get("class") == "fill"]
+    assert bars == ["81.00%", "12.00%", "1.00%"]
+
+
+def test_an_excerpt_and_warnings_are_announced_and_otherwise_absent(page):
+    assert "this page shows" not in render(page) and 'class="warnings"' not in render(page)
+    excerpt = replace(
+        page,
+        sound=replace(page.sound, start_seconds=10.0),
+        source=replace(page.source, seconds=60.0),
+        warnings=("The recording is clipped.",),
+    )
+    text = " ".join(Outline(render(excerpt)).text.split())
+    assert "this page shows seconds 10.0–15.0 out of 60.0" in text
+    assert "The recording is clipped." in text
+
+
+def test_the_page_without_its_optional_parts(page):
+    bare = replace(
+        page,
+        scores=page.scores[:1],
+        layers=(),
+        model=replace(page.model, accuracy=None, measured=None),
+        sound=replace(page.sound, peak=None, envelope_low=[0.0, 0.0], envelope_high=[0.0, 0.0], frequency_ticks=()),
+        source=replace(page.source, channels=6),
+        versions=(),
+    )
+    outline = Outline(render(bare))
+    assert "Inside the network" not in outline.text and "The maps" not in outline.text
+    assert outline.all("dialog") == [] and outline.all("details") == []
+    assert "not known" in outline.text and "6 channels" in outline.text
+    no_channels = replace(page, layers=(replace(page.layers[0], channels=()),))
+    assert "strongest of" not in Outline(render(no_channels)).text
+
+
+def test_a_network_of_37_layers_stays_below_3_megabytes(page):
+    stages = (("conv1", (64, 32, 108), 0), ("layer1", (64, 32, 108), 6), ("layer2", (128, 16, 54), 8))
+    stages += (("layer3", (256, 8, 27), 12), ("layer4", (512, 4, 14), 6))
+    layers = [
+        replace(layer(n, shape, 8), inner=[layer(f"{n}.{k}", shape, 5) for k in range(m)]) for n, shape, m in stages
+    ]
+    assert sum(1 + len(view.inner) for view in layers) == 37
+    noise = np.random.default_rng(0).bytes(440_000)  # five seconds of white noise as 16-bit FLAC
+    sound = replace(page.sound, flac=noise, spectrogram_png=picture(128, 431))
+    assert len(render(replace(page, layers=layers, sound=sound)).encode()) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.97, 0.01], "Close to certain."),
+        ([0.7, 0.2], "Fairly sure."),
+        ([0.45, 0.1], "A leaning, no more."),
+        ([0.48, 0.45], "It is torn."),
+        ([0.12, 0.11], "It does not know."),
+        ([0.9999], "Close to certain."),
+    ],
+)
+def test_how_sure_it_is(scores, expected):
+    verdict, sentence = certainty([ClassScore(f"class_{k}", score) for k, score in enumerate(scores)])
+    assert verdict == expected
+    assert len(scores) == 1 or "class 1" in sentence or "best guess" in sentence
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [(1.0, "100.0 %"), (0.99961, "> 99.9 %"), (0.931, "93.1 %"), (0.0004, "< 0.1 %"), (0.0, "0.0 %")],
+)
+def test_percentages_never_round_doubt_away(score, text):
+    assert percent(score).replace("\u00a0", " ") == text
+
+
+def test_the_waveform_touches_its_peak_and_stays_in_its_box():
+    points = re.findall(r"(\d+) (-?[\d.]+)", waveform_path([-0.1, -0.5, 0.0], [0.1, 0.25, 0.2]))
+    assert [int(x) for x, _ in points] == [0, 1, 2, 2, 1, 0], "there on top, back below"
+    heights = [float(y) for _, y in points]
+    assert min(heights) == 100 - 95 / 2 and max(heights) == 195, "louder below than above"
+    assert "100.0" in waveform_path([0.0], [0.0]), "silence is a line in the middle"
+
+
+def test_time_ticks_are_round_and_lie_where_they_say():
+    assert time_ticks(0, 5) == [(str(k), k / 5) for k in range(6)]
+    for start, seconds in ((10.0, 5.0), (12.3, 5.0), (0.0, 0.25), (3.0, 60.0), (0.0, 0.012)):
+        ticks = time_ticks(start, seconds)
+        assert 2 <= len(ticks) <= 8
+        for label, place in ticks:
+            assert float(label) == pytest.approx(start + place * seconds, rel=1e-5)
+            assert -1e-6 <= place <= 1 + 1e-6
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+
+    def luminance(color: str) -> float:
+        channels = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_stands_out_from_its_ground_in_every_theme():
+    css = (resources.files("escnn.report") / "style.css").read_text(encoding="utf-8")
+    themes = [
+        dict(re.findall(r"--(\w+): (#\w{6});", rules))
+        for rules in re.findall(r"\{([^{}]*--paper: #\w{6};[^{}]*)\}", css)
+    ]
+    assert len(themes) == 3, "light, dark and night"
+    for colors in themes:
+        for ground in ("paper", "card"):
+            for text in ("ink", "quiet", "accent"):
+                assert contrast(colors[text], colors[ground]) >= 4.5, (colors[text], colors[ground])
