@@ -33,6 +33,12 @@ def drawn(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
 
 
+def captions(figure: Figure) -> list[str]:
+    """What stands above the channels of a layer."""
+    texts = [text.get_text() for axes in figure.get_axes() for text in axes.texts]
+    return [text for text in texts if text.startswith("channel ")]
+
+
 def where(pixels: np.ndarray, color: tuple[int, int, int], tolerance: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels of one colour."""
     return np.nonzero((np.abs(pixels - color) <= tolerance).all(axis=-1))
@@ -168,8 +174,7 @@ def test_a_layer_shows_its_mean_and_its_strongest_channels():
     activations[4] += 10
     figure = plots.layer.__wrapped__("layer1", activations, 5.0, top_channels=3)
     titles = [axes.get_title("left") for axes in figure.get_axes()]
-    channels = [title for title in titles if title.startswith("channel")]
-    assert len(channels) == 3 and channels[0] == "channel 4"
+    assert len(named := captions(figure)) == 3 and named[0] == "channel 4"
     shown = figure.get_axes()[titles.index("mean over 6 channels")].images[0]
     assert np.allclose(shown.get_array(), activations.mean(axis=0))
     assert shown.origin == "lower"
@@ -179,8 +184,8 @@ def test_a_layer_shows_its_mean_and_its_strongest_channels():
 @pytest.mark.parametrize("count", [0, 1, 5, 64])
 def test_a_layer_shows_as_many_channels_as_are_asked_for(count):
     figure = plots.layer.__wrapped__("layer3", np.ones((64, 8, 14), dtype=np.float32), 5.0, top_channels=count)
-    titles = [axes.get_title("left") for axes in figure.get_axes()]
-    assert len([title for title in titles if title.startswith("channel")]) == count
+    assert len(captions(figure)) == count
+    assert sum(len(axes.images) for axes in figure.get_axes()) == 1 + count
     assert figure.get_figwidth() / figure.get_figheight() < 4, "not a ribbon"
 
 
