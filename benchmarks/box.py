@@ -1,8 +1,8 @@
-"""Put a trained model into the box, with the figures of its cross-validation in its file.
+"""Put a trained model into the box and write its card, with the figures of its cross-validation.
 
     escnn train --cross-validate --data ESC-50 --out runs/cv
     escnn train --fold 0 --data ESC-50 --out runs/box
-    python benchmarks/box.py runs/box runs/cv
+    python benchmarks/box.py runs/box runs/cv MACHINE NOTE
 
 The folds of the cross-validation are the folds that the model in the box learns from: each figure is of a network that
 had the same settings and never heard the fold it was measured on. What the box has never heard is not touched.
@@ -12,26 +12,142 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from escnn import checkpoint
+import pandas as pd
 
-run, cross_validation = map(Path, sys.argv[1:])
-network, card = checkpoint.load_model(run / checkpoint.MODEL_FILE)
-measured = json.loads((cross_validation / "cross-validation.json").read_text("utf-8"))
-folds = [row["fold"] for row in measured["folds"]]
-settings = [json.loads((cross_validation / f"fold{fold}" / "config.json").read_text("utf-8")) for fold in folds]
-same = [{key: value for key, value in each.items() if key != "fold"} for each in [*settings, card.training["config"]]]
-if folds != card.training["trained_on_folds"] or any(each != same[0] for each in same):
-    sys.exit("the model and its cross-validation differ in folds or settings")
-score = {
-    "accuracy": measured["mean_accuracy"],
-    "std_accuracy": measured["std_accuracy"],
-    "top5_accuracy": measured["mean_top5_accuracy"],
-    "folds": measured["folds"],
-    "measured": (
-        f"the mean of {len(folds)} networks with the same settings, each learnt on {len(folds) - 1} of folds "
-        f"{', '.join(map(str, folds))} and measured on the other, last epoch; this one learnt on all {len(folds)}"
-    ),
-}
-named = dataclasses.replace(card, name="escnn-esc50", score=score)
-checkpoint.save_model(checkpoint.MODEL_IN_THE_BOX, network, named)
+from escnn import checkpoint, files
+from escnn.checkpoint import MODEL_IN_THE_BOX, ModelCard
+from escnn.model import parameter_count
+
+CARD = """\
+# The model in the box
+
+`{file}`, {megabytes:.1f} MB, {parameters:,} parameters. It names 50 environmental sounds in windows of
+{seconds:g} seconds. Made with escnn {escnn}, torch {torch}.
+
+## What it learnt from
+
+{clips:,} clips of [ESC-50](https://github.com/karolpiczak/ESC-50), folds {folds}, from scratch: no other data, no
+pretrained weights. {epochs} epochs, seed {seed}, {minutes:.0f} minutes on {machine}. The weights are the {weights}. All
+settings stand in the file itself.
+
+**Licence: [CC BY-NC 3.0](https://creativecommons.org/licenses/by-nc/3.0/)**, as that of ESC-50 (K. J. Piczak, *ESC:
+Dataset for Environmental Sound Classification*, ACM Multimedia 2015): not for commercial use. escnn's code is MIT.
+
+## How it scores
+
+| held out | learnt on | clips | accuracy | top-5 | macro F1 |
+|---|---|---|---|---|---|
+{fold_rows}
+| **mean** | | | **{mean:.2f} %** (± {std:.2f} over folds) | {top5:.2f} % | |
+
+These are {fold_count} networks with the same settings as the one in the box, each of which learnt from {fewer} of the
+folds and was measured on the other, after its last epoch: no epoch and no seed was chosen by these figures. One view of
+each clip. The box itself learnt from all {fold_count} folds; the fold it has not heard was not touched.
+{note}
+
+    escnn train --cross-validate --data ESC-50 --out runs/cv
+    escnn evaluate --cross-validate runs/cv --data ESC-50
+
+## What it confuses
+
+Over all {pooled:,} clips, each heard by the network that did not learn from it:
+
+| it was | taken for | clips |
+|---|---|---|
+{confused_rows}
+
+| class | precision | recall | F1 |
+|---|---|---|---|
+{class_rows}
+
+## What it must not be used for
+
+It knows 50 sounds and nothing else: whatever it hears, it names one of them. Its scores are not calibrated. It has heard
+32 clips of each class. Do not let it decide about safety (alarms, breaking glass, crying), do not use it to watch people,
+and measure it on your own recordings before you rely on it.
+"""
+
+
+def main(run: Path, cross_validation: Path, machine: str, note: str) -> None:
+    """Write the model and its card into the package."""
+    network, card = checkpoint.load_model(run / checkpoint.MODEL_FILE)
+    measured = json.loads((cross_validation / "cross-validation.json").read_text("utf-8"))
+    folds = [row["fold"] for row in measured["folds"]]
+    refuse_other_settings(card, cross_validation, folds)
+    score = {
+        "accuracy": measured["mean_accuracy"],
+        "std_accuracy": measured["std_accuracy"],
+        "top5_accuracy": measured["mean_top5_accuracy"],
+        "folds": measured["folds"],
+        "measured": (
+            f"the mean of {len(folds)} networks with the same settings, each learnt on {len(folds) - 1} of folds "
+            f"{listed(folds)} and measured on the other; this one learnt on all {len(folds)}"
+        ),
+    }
+    checkpoint.save_model(MODEL_IN_THE_BOX, network, dataclasses.replace(card, name="escnn-esc50", score=score))
+    text = CARD.format(
+        file=MODEL_IN_THE_BOX.name,
+        megabytes=MODEL_IN_THE_BOX.stat().st_size / 1e6,
+        parameters=parameter_count(network),
+        seconds=card.audio.clip_seconds,
+        **{key: value for key, value in card.versions.items() if key in ("escnn", "torch")},
+        clips=card.training["clips"],
+        folds=listed(folds),
+        epochs=card.training["epochs"],
+        seed=card.training["seed"],
+        minutes=card.training["seconds"] / 60,
+        machine=machine,
+        weights=card.training["weights"],
+        fold_rows="\n".join(fold_row(row, folds) for row in measured["folds"]),
+        mean=100 * measured["mean_accuracy"],
+        std=100 * measured["std_accuracy"],
+        top5=100 * measured["mean_top5_accuracy"],
+        fold_count=len(folds),
+        fewer=len(folds) - 1,
+        note=note,
+        pooled=sum(row["clips"] for row in measured["folds"]),
+        confused_rows=rows(cross_validation / "confused.csv"),
+        class_rows=rows(cross_validation / "per_class.csv", ["label", "precision", "recall", "f1"]),
+    )
+    files.write_text(MODEL_IN_THE_BOX.with_name("MODEL_CARD.md"), text)
+
+
+def refuse_other_settings(card: ModelCard, cross_validation: Path, folds: list[int]) -> None:
+    """Stop if the cross-validation is not of the same settings on the same folds."""
+
+    def settings(document: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in document.items() if key != "fold"}
+
+    same = settings(card.training["config"])
+    paths = [cross_validation / f"fold{fold}" / "config.json" for fold in folds]
+    if folds != card.training["trained_on_folds"] or any(
+        settings(json.loads(path.read_text("utf-8"))) != same for path in paths
+    ):
+        sys.exit("the model and its cross-validation differ in folds or settings")
+
+
+def listed(numbers: list[int]) -> str:
+    """1, 2, 3"""
+    return ", ".join(map(str, numbers))
+
+
+def fold_row(row: dict[str, Any], folds: list[int]) -> str:
+    """One fold as a row of the card's table."""
+    others = listed([fold for fold in folds if fold != row["fold"]])
+    figures = f"{100 * row['accuracy']:.2f} % | {100 * row['top5_accuracy']:.2f} % | {row['macro_f1']:.3f}"
+    return f"| fold {row['fold']} | {others} | {row['clips']} | {figures} |"
+
+
+def rows(path: Path, columns: list[str] | None = None) -> str:
+    """A CSV file as rows of a Markdown table."""
+    table = pd.read_csv(path, usecols=columns)
+    cells = [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in table.values.tolist()]
+    return "\n".join("| " + " | ".join(row).replace("_", " ") + " |" for row in cells)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(f"usage: {sys.argv[0]} RUN CROSS_VALIDATION MACHINE NOTE")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4])
