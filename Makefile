@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/python demo/make_sounds.py
 	$(BIN)/escnn predict demo/siren.wav demo/church_bells.wav demo/clock_tick.wav --format table
-	$(BIN)/escnn visualize demo/church_bells.wav --out demo/report --force
+	$(BIN)/escnn visualize demo/siren.wav --out demo/report --force
 	@echo "The report is ready: open demo/report/report.html in a browser."
 
 test: $(VENV)/installed

@@ -1,4 +1,4 @@
-"""Synthesise a few sounds, so that the demo needs no recording: `python demo/make_sounds.py` writes them beside itself."""
+"""Synthesise three sounds, so that the demo needs no recording: `python demo/make_sounds.py` writes them beside itself."""
 
 from pathlib import Path
 
@@ -11,23 +11,23 @@ TIME = np.arange(round(SECONDS * RATE)) / RATE
 
 
 def siren() -> np.ndarray:
-    """A horn whose pitch swings between 600 and 1,500 Hz every second and a half, with its overtones."""
-    hz = 1_050 + 450 * np.sin(2 * np.pi * TIME / 1.5)
+    """A horn that wails between 600 and 1,200 Hz every three seconds, in a street."""
+    hz = 900 - 300 * np.cos(2 * np.pi * TIME / 3.0)
     phase = 2 * np.pi * np.cumsum(hz) / RATE
-    return sum(np.sin(n * phase) / n for n in range(1, 8))
+    return in_a_room(sum(np.sin(n * phase) / n**1.5 for n in range(1, 7)), loudness=0.6, seed=1)
 
 
 def church_bells() -> np.ndarray:
     """Two bells in turn; the partials of a bell are not harmonic, and the high ones die first."""
     sound = np.zeros_like(TIME)
     partials = {0.5: 1.0, 1.0: 0.9, 1.19: 0.8, 1.5: 0.5, 2.0: 0.8, 2.51: 0.3, 3.01: 0.3, 4.17: 0.2, 5.43: 0.15}
-    for start in np.arange(0.1, SECONDS, 0.8):
-        pitch = 440.0 if round(start / 0.8) % 2 else 523.0
+    for number, start in enumerate(np.arange(0.1, SECONDS, 0.8)):
+        pitch = 440.0 if number % 2 else 523.0
         after = np.clip(TIME - start, 0, None)
         for ratio, loudness in partials.items():
             ring = loudness * np.exp(-after * (0.8 + 0.5 * ratio)) * np.sin(2 * np.pi * pitch * ratio * after)
             sound += np.where(after > 0, ring, 0)
-    return sound
+    return in_a_room(sound, loudness=0.5, seed=2)
 
 
 def clock_tick() -> np.ndarray:
@@ -40,6 +40,15 @@ def clock_tick() -> np.ndarray:
         click = np.exp(-after * 180) * (np.sin(2 * np.pi * hz * after) + 0.5 * rng.standard_normal(len(TIME)))
         sound += np.where(after > 0, click, 0)
     return sound
+
+
+def in_a_room(sound: np.ndarray, *, loudness: float, seed: int) -> np.ndarray:
+    """Add an echo that dies away in about a second, and a little hiss."""
+    rng = np.random.default_rng(seed)
+    room = rng.standard_normal(len(TIME)) * np.exp(-5 * TIME)
+    echo = np.fft.irfft(np.fft.rfft(sound, 2 * len(TIME)) * np.fft.rfft(room, 2 * len(TIME)))[: len(TIME)]
+    heard = sound / np.abs(sound).max() + loudness * echo / np.abs(echo).max()
+    return heard + 0.01 * rng.standard_normal(len(TIME))
 
 
 def main() -> None:

@@ -352,6 +352,14 @@ def test_a_closed_pipe_ends_quietly(model: Path, clip: Path, tmp_path: Path) -> 
     assert stderr == b""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_behind_stdout_is_said(model: Path, clip: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run([*ESCNN, "predict", str(clip)], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert process.returncode == 7
+    assert process.stderr.decode().splitlines()[0] == "error: stdout: cannot be written (No space left on device)"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_training_says_what_is_kept_and_goes_on(

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from escnn.errors import EscnnError
-from escnn.files import atomic_path
+from escnn.files import atomic_path, output_error
 
 if TYPE_CHECKING:
     from escnn.training import EpochMetrics
@@ -67,9 +67,19 @@ def traceback_if_verbose() -> None:
 
 
 def result(line: str) -> None:
-    """One line of results, on stdout, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """One line of results, on stdout, at once.
+
+    Raises:
+        OutputError: stdout leads to a full disk, or cannot be written for another reason.
+    """
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # the reader has seen enough: no error
+    except OSError as error:
+        silence_stdout()
+        raise output_error(Path("stdout"), error) from error
 
 
 def json_line(document: Mapping[str, Any]) -> None:
