@@ -1,4 +1,4 @@
-"""Synthesise three sounds, so that the demo needs no recording: `python demo/make_sounds.py` writes them beside itself."""
+"""Synthesise three sounds, so that the demo needs no recording: `python demo/make_sounds.py` writes them beside it."""
 
 from pathlib import Path
 
