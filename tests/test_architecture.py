@@ -9,7 +9,7 @@ import escnn
 
 ROWS = [
     {"errors"},
-    {"audio", "files", "config"},
+    {"audio", "files", "config", "lock"},
     {"inputs", "fetch", "features", "augment", "model"},
     {"dataset", "checkpoint", "plots", "report"},
     {"runs", "prediction"},

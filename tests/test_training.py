@@ -11,7 +11,7 @@ from conftest import SMALL_AUDIO, SMALL_TRAINING
 
 from escnn import checkpoint, runs, training
 from escnn.config import TrainConfig
-from escnn.dataset import Dataset, Features, load_features, open_dataset
+from escnn.dataset import Dataset, Features, load_features, open_dataset, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
 from escnn.runs import Run
 from escnn.training import EpochMetrics
@@ -87,7 +87,7 @@ def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path, datase
 
 
 def test_the_parts_share_no_clip_and_the_held_out_fold_is_never_learnt(dataset: Dataset) -> None:
-    parts = training.split(dataset, dataclasses.replace(SMALL_TRAINING, fold=2, validation_fold=4))
+    parts = split(dataset, 2, 4)
     names = [{clip.name for clip in part} for part in (parts.train, parts.validation, parts.held_out)]
     assert len(set().union(*names)) == sum(map(len, names)) == 30
     assert {clip.fold for clip in parts.train} == {1, 3, 5}

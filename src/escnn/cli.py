@@ -110,10 +110,9 @@ def train(
     with console.working("starting torch"):
         from escnn import runs
         from escnn.config import preset as named_preset
-        from escnn.dataset import open_dataset
+        from escnn.dataset import open_dataset, split
         from escnn.files import default_data_folder
         from escnn.prediction import choose_device
-        from escnn.training import split
 
     changes: dict[str, Any] = {
         "epochs": epochs,
@@ -141,7 +140,7 @@ def train(
         if cross_validate and (fold is not None or validation_fold is not None):
             raise UsageError("--cross-validate holds out every fold in turn", hint="leave out --fold")
         for held_out in dataset.folds if cross_validate else [settings.fold]:
-            split(dataset, dataclasses.replace(settings, fold=held_out))  # refused here, no folder is made
+            split(dataset, held_out, settings.validation_fold)  # refused here, no folder is made
         if cross_validate:
             folder, todo = runs.create_cross_validation(out, settings, dataset.root, dataset.folds)
         else:
@@ -164,13 +163,13 @@ def train(
 def _train_one(run: Run, dataset: Dataset, device: torch.device) -> None:
     """Train and evaluate one run, or what is left of it."""
     from escnn import evaluation, training
-    from escnn.dataset import load_features
+    from escnn.dataset import load_features, split
 
     if run.trained and run.evaluated:
         console.message(f"{run.folder}: finished already ({run.config.epochs} epochs)")
         return
     if not run.trained:
-        parts = training.split(dataset, run.config)
+        parts = split(dataset, run.config.fold, run.config.validation_fold)
         held_out = f"fold {run.config.fold} held out ({len(parts.held_out)})" if run.config.fold else "none held out"
         console.message(
             f"{run.folder}: learning from {len(parts.train)} clips of {len(dataset.labels)} classes, {held_out}"

@@ -149,6 +149,28 @@ def _open_folders(root: Path, seed: int) -> Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """Which clips do what."""
+
+    train: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    held_out: tuple[Clip, ...]
+
+
+def split(dataset: Dataset, fold: int, validation_fold: int | None) -> Split:
+    """Folds to parts: one held out and reported, perhaps one to choose the epoch on, the rest to learn from."""
+    apart = {fold, validation_fold}
+    train_clips = tuple(clip for clip in dataset.clips if clip.fold not in apart)
+    if len({clip.class_id for clip in train_clips}) < len(dataset.labels):
+        raise DatasetError(f"{dataset.root}: some class has no clip left to learn from", hint="give it more clips")
+    return Split(
+        train=train_clips,
+        validation=dataset.fold(validation_fold) if validation_fold else (),
+        held_out=dataset.fold(fold) if fold else (),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Features:
     """Log-mels: `decibels` (windows, mels, frames) float16; `clip` (windows,) the index of the clip they are from."""
 

@@ -8,9 +8,7 @@ import io
 import os
 import re
 import shutil
-import socket
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -23,6 +21,7 @@ from typing import Literal
 from escnn.errors import DatasetError
 from escnn.fetch import BY_HAND, fetch
 from escnn.files import output_error
+from escnn.lock import locked
 
 # GitHub makes a commit's archive afresh, not always byte for byte the same: what it holds is verified, not its hash.
 ARCHIVE_URL = "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip"
@@ -292,7 +291,7 @@ def _workshop(folder: Path) -> Iterator[Path]:
     """The hidden folder beside `folder`, for us alone. It outlives a network failure, a full disk and Ctrl-C."""
     work = folder.with_name(f".{folder.name}.download")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder):
+    with locked(folder):
         work.mkdir(exist_ok=True)
         if (work / "replaced").exists() and not folder.exists():
             (work / "replaced").rename(folder)  # a call with --force was killed between its two renames
@@ -308,56 +307,6 @@ def _workshop(folder: Path) -> Iterator[Path]:
                 work.rmdir()  # nothing had come
             raise
         shutil.rmtree(work, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep other downloads away from `folder`. `DatasetError` if one of them was first.
-
-    The lock is a folder that holds a file named after its owner. It is taken by renaming it into place, which fails if
-    an owner is in there already and is one step on network file systems too, where flock may do nothing. The file of an
-    owner who died is removed by its name, so two who take over from the dead cannot remove each other's.
-    """
-    lock = folder.with_name(f".{folder.name}.lock")
-    owner = f"{os.getpid()}@{socket.gethostname()}"
-    ours = Path(tempfile.mkdtemp(prefix=f"{lock.name}.", dir=folder.parent))
-    (ours / owner).touch()
-    for other in _owners(lock):
-        if not _may_be_alive(other):
-            (lock / other).unlink(missing_ok=True)
-    try:
-        ours.rename(lock)
-    except OSError as error:
-        shutil.rmtree(ours, ignore_errors=True)
-        who = ", ".join(_owners(lock)) or "unknown"
-        hint = f"wait for it; if no such process is left, remove {lock}"
-        raise DatasetError(f"{folder}: another process is downloading it ({who})", hint=hint) from error
-    try:
-        yield
-    finally:
-        (lock / owner).unlink(missing_ok=True)
-        with suppress(OSError):
-            lock.rmdir()  # unless the next owner has moved in already
-
-
-def _owners(lock: Path) -> list[str]:
-    try:
-        return [entry.name for entry in lock.iterdir()]
-    except OSError:  # it has just gone, or is another user's
-        return []
-
-
-def _may_be_alive(owner: str) -> bool:
-    """Whether a lock's owner may still run. Only a process of this machine can be known to be dead."""
-    process, _, machine = owner.partition("@")
-    if machine == socket.gethostname() and process.isdecimal() and os.name == "posix":
-        try:
-            os.kill(int(process), 0)  # asks only; on Windows this would be Ctrl-C
-        except ProcessLookupError:
-            return False
-        except OSError:
-            pass  # somebody else's
-    return True
 
 
 def _few(names: Sequence[str]) -> str:

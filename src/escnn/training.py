@@ -23,7 +23,7 @@ from escnn import checkpoint, files, plots
 from escnn.augment import augment
 from escnn.checkpoint import MODEL_FILE, STATE_FILE, ModelCard
 from escnn.config import TrainConfig, to_json
-from escnn.dataset import Clip, Dataset, Features
+from escnn.dataset import Dataset, Features, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
 from escnn.features import Normalization, normalize
 from escnn.model import ResNet
@@ -44,28 +44,6 @@ class EpochMetrics:
     learning_rate: float
     seconds: float
     clips_per_second: float
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Which clips do what."""
-
-    train: tuple[Clip, ...]
-    validation: tuple[Clip, ...]
-    held_out: tuple[Clip, ...]
-
-
-def split(dataset: Dataset, config: TrainConfig) -> Split:
-    """Folds to parts: one held out and reported, perhaps one to choose the epoch on, the rest to learn from."""
-    apart = {config.fold, config.validation_fold}
-    train_clips = tuple(clip for clip in dataset.clips if clip.fold not in apart)
-    if len({clip.class_id for clip in train_clips}) < len(dataset.labels):
-        raise DatasetError(f"{dataset.root}: some class has no clip left to learn from", hint="give it more clips")
-    return Split(
-        train=train_clips,
-        validation=dataset.fold(config.validation_fold) if config.validation_fold else (),
-        held_out=dataset.fold(config.fold) if config.fold else (),
-    )
 
 
 def train(
@@ -126,7 +104,7 @@ class _Learner:
 
     def __init__(self, config: TrainConfig, dataset: Dataset, features: Features, device: torch.device) -> None:
         self.config, self.dataset, self.features, self.device = config, dataset, features, device
-        self.split = split(dataset, config)
+        self.split = split(dataset, config.fold, config.validation_fold)
         self.class_ids = torch.tensor([clip.class_id for clip in dataset.clips])
         position = {clip.name: index for index, clip in enumerate(dataset.clips)}
         self.train_windows, self.validation_windows, self.held_out_windows = (
