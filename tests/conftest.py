@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,14 @@ def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.nda
     return (amplitude * np.sin(2 * np.pi * hz * time)).astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test reads or fills the user's cache, or is led astray by the user's settings."""
-    monkeypatch.setenv("ESCNN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    for name in ("ESCNN_DATA", "ESCNN_MODEL"):
-        monkeypatch.delenv(name, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ESCNN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        for name in ("ESCNN_DATA", "ESCNN_MODEL"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture

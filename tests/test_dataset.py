@@ -115,8 +115,8 @@ def test_what_is_no_data_set_says_what_one_looks_like(tmp_path: Path, what: str)
     assert caught.value.hint
 
 
-def test_cached_features_are_the_log_mels_of_the_clips(class_folders: Path) -> None:
-    dataset = open_dataset(class_folders)
+def test_cached_features_are_the_log_mels_of_the_clips(class_folders: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(shutil.copytree(class_folders, tmp_path / "data"))  # new to the cache
     calls: list[tuple[int, int]] = []
     features = load_features(dataset, SMALL_AUDIO, lambda done, total: calls.append((done, total)))
     assert features.decibels.shape == (30, SMALL_AUDIO.n_mels, SMALL_AUDIO.frames)
@@ -160,8 +160,11 @@ def test_clips_that_cannot_be_read_are_counted_and_named(class_folders: Path, tm
         load_features(open_dataset(root), SMALL_AUDIO)
 
 
-def test_a_damaged_cache_is_removed_and_said(class_folders: Path) -> None:
-    dataset = open_dataset(class_folders, seed=11)
+def test_a_damaged_cache_is_removed_and_said(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESCNN_CACHE", str(tmp_path))
+    dataset = open_dataset(class_folders)
     load_features(dataset, SMALL_AUDIO)
 
     for path in (cache_folder() / "features").iterdir():
