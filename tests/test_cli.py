@@ -235,8 +235,10 @@ def test_cross_validation_trains_evaluates_and_goes_on(class_folders: Path, sett
     assert json.loads(evaluated.stdout) == document
     shutil.rmtree(out / "fold3" / "evaluation")
     (out / "fold3" / "model.safetensors").unlink()
+    shutil.rmtree(out / "fold2" / "evaluation")  # as if it had been stopped between training and evaluation
     assert escnn("train", "--resume", out).exit_code == 0
     assert json.loads((out / "cross-validation.json").read_text()) == document  # fold 3 came out the same
+    assert (out / "fold2" / "evaluation" / "evaluation.json").is_file()
 
 
 def test_a_fold_that_is_not_there_is_refused_before_a_folder_is_made(

@@ -17,6 +17,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_who_reads_the_old_file_while_it_is_replaced_reads_it_whole(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "state", "old")
+    with (tmp_path / "state").open() as reader:
+        files.write_text(tmp_path / "state", "new and longer")
+        assert reader.read() == "old"
+    assert (tmp_path / "state").read_text() == "new and longer"
+
+
 def test_a_write_that_the_system_refuses_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OutputError) as caught:

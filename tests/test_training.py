@@ -78,6 +78,28 @@ def test_the_seed_decides_the_weights(tmp_path: Path, dataset: Dataset, features
         assert_equal_weights(tmp_path / "a", tmp_path / "c")
 
 
+def test_the_seed_decides_order_and_augmentation_too(
+    tmp_path: Path, dataset: Dataset, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SameStart:
+        """In place of the seeded start of weights and dropout: the same for every seed."""
+
+        def __init__(self, *_: int) -> None:
+            torch.manual_seed(0)
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(training, "_seeded", SameStart)
+    config = dataclasses.replace(SMALL_TRAINING, epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        list(start(tmp_path / name, dataset, features, dataclasses.replace(config, seed=seed)))
+    assert_equal_weights(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_equal_weights(tmp_path / "a", tmp_path / "c")
+
+
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path, dataset: Dataset, features: Features) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)

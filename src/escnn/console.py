@@ -78,7 +78,6 @@ def result(line: str) -> None:
     except BrokenPipeError:
         raise  # the reader has seen enough: no error
     except OSError as error:
-        silence_stdout()
         raise output_error(Path("stdout"), error) from error
 
 
