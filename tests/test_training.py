@@ -43,6 +43,16 @@ def assert_equal_weights(first: Path, second: Path) -> None:
     assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
+def assert_seed_decides(folder: Path, dataset: Dataset, features: Features) -> None:
+    """One epoch twice with one seed gives the same weights, with another seed others."""
+    config = dataclasses.replace(SMALL_TRAINING, epochs=1)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        list(start(folder / name, dataset, features, dataclasses.replace(config, seed=seed)))
+    assert_equal_weights(folder / "a", folder / "b")
+    with pytest.raises(AssertionError):
+        assert_equal_weights(folder / "a", folder / "c")
+
+
 def test_it_learns_what_can_be_learnt(tmp_path: Path, dataset: Dataset, features: Features) -> None:
     config = dataclasses.replace(SMALL_TRAINING, epochs=20)
     rows = list(start(tmp_path / "run", dataset, features, config))
@@ -70,12 +80,7 @@ def test_six_epochs_are_three_and_three_resumed_bit_for_bit(
 
 
 def test_the_seed_decides_the_weights(tmp_path: Path, dataset: Dataset, features: Features) -> None:
-    config = dataclasses.replace(SMALL_TRAINING, epochs=1)
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        list(start(tmp_path / name, dataset, features, dataclasses.replace(config, seed=seed)))
-    assert_equal_weights(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(AssertionError):
-        assert_equal_weights(tmp_path / "a", tmp_path / "c")
+    assert_seed_decides(tmp_path, dataset, features)
 
 
 def test_the_seed_decides_order_and_augmentation_too(
@@ -92,12 +97,7 @@ def test_the_seed_decides_order_and_augmentation_too(
         def __exit__(self, *_: object) -> None: ...
 
     monkeypatch.setattr(training, "_seeded", SameStart)
-    config = dataclasses.replace(SMALL_TRAINING, epochs=1)
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        list(start(tmp_path / name, dataset, features, dataclasses.replace(config, seed=seed)))
-    assert_equal_weights(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(AssertionError):
-        assert_equal_weights(tmp_path / "a", tmp_path / "c")
+    assert_seed_decides(tmp_path, dataset, features)
 
 
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path, dataset: Dataset, features: Features) -> None:
