@@ -125,6 +125,13 @@ def test_what_is_no_sound_is_one_clear_error(tmp_path: Path, kind: str, code: st
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_a_device_is_no_sound_and_is_not_read() -> None:
+    with pytest.raises(AudioError) as caught:
+        audio.load_audio("/dev/zero")
+    assert caught.value.code == "unreadable"
+
+
 def test_a_truncated_sound_is_used_as_far_as_it_goes(tmp_path: Path, write_sound: Writer) -> None:
     whole = write_sound("whole.flac", np.random.default_rng(0).uniform(-0.5, 0.5, 80_000).astype(np.float32))
     cut = tmp_path / "cut.flac"

@@ -1,6 +1,7 @@
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_stdin_gives_a_sound_or_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(inputs.find_sounds(["-"])) == [(b"RIFF", "-")]
     monkeypatch.setattr(sys, "stdin", Stdin(b"a.wav\nb.wav\n"))
     assert inputs.gather([], "-") == ["a.wav", "b.wav"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_a_pipe_is_read_as_a_shell_hands_it_over(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"RIFF",))
+    writer.start()
+    assert list(inputs.find_sounds([str(tmp_path / "pipe")])) == [(b"RIFF", str(tmp_path / "pipe"))]
+    writer.join()
 
 
 @pytest.mark.parametrize(

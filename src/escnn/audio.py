@@ -224,6 +224,8 @@ def windows(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
 def _open_descriptor(path: Path, name: str) -> int:
     if path.is_dir():
         raise AudioError(f"{name}: is a folder", code="folder", hint="give the files in it")
+    if path.exists() and not path.is_file():
+        raise AudioError(f"{name}: neither a file nor a folder", code="unreadable", hint="copy the sound into a file")
     try:
         return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:

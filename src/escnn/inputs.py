@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from escnn.audio import EXTENSIONS, SoundSource
 from escnn.errors import UsageError
 
 STDIN = "-"
-LARGEST_STDIN = 1 << 30  # bytes
+LARGEST_PIPE = 1 << 30  # bytes
 
 
 def gather(arguments: Sequence[str], files_from: str | None) -> list[str]:
@@ -40,17 +41,25 @@ def find_sounds(names: Sequence[str]) -> Iterator[tuple[SoundSource, str]]:
     for name in names:
         path = Path(name)
         sounds = sorted(_sounds_below(path)) if name != STDIN and path.is_dir() else []
-        if name == STDIN:
-            yield _read_stdin(), STDIN
-        elif sounds:
+        if sounds:
             yield from ((sound, str(sound)) for sound in sounds)
         else:
-            yield path, name  # a file; or a folder without a sound, which opening it will say
+            yield one_sound(name)  # a file; or a folder without a sound, which opening it will say
 
 
 def one_sound(name: str) -> tuple[SoundSource, str]:
-    """One sound as (source, name): a file, or ``-`` for stdin."""
-    return (_read_stdin(), STDIN) if name == STDIN else (Path(name), name)
+    """One sound as (source, name): a file, ``-`` for stdin, or a pipe, such as the ``<(...)`` of a shell."""
+    if name == STDIN:
+        if sys.stdin.isatty():
+            raise UsageError(
+                "`-` reads a sound from stdin, but that is a terminal", hint="cat clip.wav | escnn predict -"
+            )
+        return _read_pipe(sys.stdin.buffer, "stdin"), STDIN
+    path = Path(name)
+    if path.is_fifo():  # a pipe can be read only once, from its beginning: decoding has to go back and forth
+        with path.open("rb") as pipe:
+            return _read_pipe(pipe, name), name
+    return path, name
 
 
 def _sounds_below(folder: Path) -> Iterator[Path]:
@@ -66,10 +75,8 @@ def _read_list(files_from: str) -> list[str]:
     return [os.fsdecode(line) for line in data.splitlines() if line.strip()]
 
 
-def _read_stdin() -> bytes:
-    if sys.stdin.isatty():
-        raise UsageError("`-` reads a sound from stdin, but stdin is a terminal", hint="cat clip.wav | escnn predict -")
-    data = sys.stdin.buffer.read(LARGEST_STDIN + 1)
-    if len(data) > LARGEST_STDIN:
-        raise UsageError(f"the sound on stdin is larger than {LARGEST_STDIN >> 30} GiB", hint="give it as a file")
+def _read_pipe(pipe: BinaryIO, name: str) -> bytes:
+    data = pipe.read(LARGEST_PIPE + 1)
+    if len(data) > LARGEST_PIPE:
+        raise UsageError(f"{name}: the sound in this pipe is larger than {LARGEST_PIPE >> 30} GiB", hint="give a file")
     return data
