@@ -10,7 +10,7 @@ import escnn
 ROWS = [
     {"errors"},
     {"audio", "files", "config", "lock"},
-    {"inputs", "fetch", "features", "augment", "model"},
+    {"inputs", "fetch", "features", "augment", "model", "muon"},
     {"dataset", "checkpoint", "plots", "report"},
     {"runs", "prediction"},
     {"download", "training", "evaluation", "visualization"},

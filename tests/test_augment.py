@@ -139,3 +139,13 @@ def test_a_batch_of_one_is_not_mixed() -> None:
     decibels, targets = batch(clips=1)
     _, labels = aug.augment(decibels, targets, AugmentConfig(), floor_db=FLOOR, fill_db=FILL, generator=seeded())
     torch.testing.assert_close(labels, targets)
+
+
+def test_mixing_ends_when_it_should_and_not_before() -> None:
+    decibels, targets = batch()
+    config = AugmentConfig(mix_probability=1.0, mix_until=0.8)
+    for progress, mixed in ((0.0, True), (0.79, True), (0.8, False), (1.0, False)):
+        _, labels = aug.augment(
+            decibels, targets, config, floor_db=FLOOR, fill_db=FILL, generator=seeded(), progress=progress
+        )
+        assert bool((labels.max(dim=1).values < 1).any()) is mixed

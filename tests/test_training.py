@@ -13,6 +13,8 @@ from escnn import checkpoint, runs, training
 from escnn.config import TrainConfig
 from escnn.dataset import Dataset, Features, load_features, open_dataset, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
+from escnn.model import ResNet
+from escnn.muon import Muon
 from escnn.runs import Run
 from escnn.training import EpochMetrics
 
@@ -98,6 +100,44 @@ def test_the_seed_decides_order_and_augmentation_too(
 
     monkeypatch.setattr(training, "_seeded", SameStart)
     assert_seed_decides(tmp_path, dataset, features)
+
+
+def test_muon_moves_convolutions_adamw_the_rest_and_nothing_is_left_out() -> None:
+    network = ResNet(SMALL_TRAINING.model, 3)
+    muon, adamw = training.make_optimizers(network, dataclasses.replace(SMALL_TRAINING, optimizer="muon"))
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    by_muon, by_adamw = (
+        {names[id(weight)] for group in optimizer.param_groups for weight in group["params"]}
+        for optimizer in (muon, adamw)
+    )
+    assert isinstance(muon, Muon)
+    assert {"layer1.block0.conv1.weight", "layer1.block0.conv2.weight"} <= by_muon
+    assert {"conv1.conv.weight", "classify.weight", "classify.bias", "conv1.norm.weight"} <= by_adamw
+    assert by_muon.isdisjoint(by_adamw)
+    assert by_muon | by_adamw == set(names.values())
+    no_decay = {names[id(weight)] for weight in adamw.param_groups[1]["params"]}
+    assert adamw.param_groups[1]["weight_decay"] == 0.0
+    assert {"classify.bias", "conv1.norm.weight"} <= no_decay
+    assert "classify.weight" not in no_decay
+    assert len(training.make_optimizers(network, dataclasses.replace(SMALL_TRAINING, optimizer="adamw"))) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_every_precision_and_optimizer_learns(
+    tmp_path: Path, dataset: Dataset, features: Features, precision: str, optimizer: str
+) -> None:
+    config = dataclasses.replace(SMALL_TRAINING, epochs=8, precision=precision, optimizer=optimizer)
+    rows = list(start(tmp_path / "run", dataset, features, config))
+    assert rows[-1].loss < 0.8 * rows[0].loss
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights(tmp_path / "run").values())
+
+
+def test_precision_is_what_was_asked_for_and_auto_is_one_that_the_machine_has() -> None:
+    assert training.choose_precision("float32", CPU) is torch.float32
+    assert training.choose_precision("bfloat16", CPU) is torch.bfloat16
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert training.choose_precision("auto", CPU) is (torch.bfloat16 if fast else torch.float32)
 
 
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path, dataset: Dataset, features: Features) -> None:

@@ -17,7 +17,14 @@ from escnn.config import AugmentConfig
 
 
 def augment(
-    decibels: Tensor, targets: Tensor, config: AugmentConfig, *, floor_db: float, fill_db: float, generator: Generator
+    decibels: Tensor,
+    targets: Tensor,
+    config: AugmentConfig,
+    *,
+    floor_db: float,
+    fill_db: float,
+    generator: Generator,
+    progress: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """One training batch, augmented as `config` says.
 
@@ -28,6 +35,7 @@ def augment(
         floor_db: the lowest value of a picture.
         fill_db: the value of what is masked, the mean of the training set.
         generator: on the device of `decibels`; the same state gives the same batch.
+        progress: share of the training that is done, 0..1.
 
     Returns:
         Decibels (batch, mels, frames) and targets (batch, classes).
@@ -40,7 +48,8 @@ def augment(
         decibels = gain(decibels, config.gain_db, generator)
     if config.equalizer_db:
         decibels = equalize(decibels, config.equalizer_db, generator)
-    if len(decibels) > 1 and _uniform((1,), generator).item() < config.mix_probability:
+    mixing = _uniform((1,), generator).item() < config.mix_probability and progress < config.mix_until
+    if mixing and len(decibels) > 1:
         if config.mixing == "power":
             decibels, targets = mix_powers(decibels, targets, generator)
         else:

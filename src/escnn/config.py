@@ -84,6 +84,7 @@ class AugmentConfig:
     equalizer_db: float = 3.0  # a smooth random curve over frequency
     mixing: str = "power"  # "power": two sounds heard at once, loudness in mind; "mixup": weighted mean of the pictures
     mix_probability: float = 0.9  # share of batches
+    mix_until: float = 0.85  # share of the training after which nothing is mixed: the network ends on single sounds
     mixup_alpha: float = 0.2  # Beta(alpha, alpha) of "mixup"
     masks: int = 1  # masks in time and as many in frequency
     mask_mels: int = 20  # widest, in bands
@@ -97,6 +98,7 @@ class AugmentConfig:
         _check("equalizer_db", self.equalizer_db, 0.0, 40.0, "dB")
         _check_choice("mixing", self.mixing, ("power", "mixup"))
         _check("mix_probability", self.mix_probability, 0.0, 1.0)
+        _check("mix_until", self.mix_until, 0.0, 1.0)
         _check("mixup_alpha", self.mixup_alpha, 0.01, 10.0)
         _check("masks", self.masks, 0, 10)
         _check("mask_mels", self.mask_mels, 0, 512, "bands")
@@ -110,10 +112,12 @@ class TrainConfig:
     preset: str = "default"
     epochs: int = 70
     batch_size: int = 16
+    optimizer: str = "muon"  # for convolutions, AdamW for the rest; "adamw": for all
     learning_rate: float = 2e-3  # the highest of the one-cycle schedule
     warmup: float = 0.1  # share of the steps in which the learning rate rises
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
+    precision: str = "auto"  # "bfloat16" where the machine multiplies it faster than "float32"
     ema_decay: float = 0.998  # of the running mean of the weights, a step; 0: none, the last weights count
     seed: int = 0
     fold: int = 5  # held out, reported; 0: nothing is held out
@@ -125,6 +129,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _check("epochs", self.epochs, 1, 100_000)
         _check("batch_size", self.batch_size, 2, 4096, "clips")
+        _check_choice("optimizer", self.optimizer, ("muon", "adamw"))
+        _check_choice("precision", self.precision, ("auto", "float32", "bfloat16"))
         _check("learning_rate", self.learning_rate, 1e-7, 10.0)
         _check("warmup", self.warmup, 0.0, 0.9)
         _check("weight_decay", self.weight_decay, 0.0, 10.0)
@@ -196,6 +202,7 @@ PRESETS: dict[str, TrainConfig] = {
         preset="seed-resnet34",
         epochs=100,
         batch_size=32,
+        optimizer="adamw",
         learning_rate=2e-3,
         weight_decay=0.01,
         label_smoothing=0.1,
@@ -218,6 +225,7 @@ PRESETS: dict[str, TrainConfig] = {
             equalizer_db=0.0,
             mixing="mixup",
             mix_probability=0.3,
+            mix_until=1.0,
             masks=1,
             mask_mels=30,
             mask_frames=80,

@@ -27,6 +27,7 @@ from escnn.dataset import Dataset, Features, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
 from escnn.features import Normalization, normalize
 from escnn.model import ResNet
+from escnn.muon import Muon
 from escnn.runs import Run
 
 FOLLOWED_EPOCHS = 20  # how often in a run, at most, the held-out fold is looked at to draw its curve
@@ -117,12 +118,18 @@ class _Learner:
         self.network.to(device).to(memory_format=torch.channels_last)
         self.mean_network = copy.deepcopy(self.network) if config.ema_decay else None
         self.steps = math.ceil(len(self.train_windows) / config.batch_size)  # an epoch
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.network, config.weight_decay), lr=config.learning_rate
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, config.learning_rate, total_steps=config.epochs * self.steps, pct_start=config.warmup
-        )
+        self.precision = choose_precision(config.precision, device)
+        self.optimizers = make_optimizers(self.network, config)
+        self.schedules = [
+            torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                config.learning_rate,
+                total_steps=config.epochs * self.steps,
+                pct_start=config.warmup,
+                cycle_momentum=isinstance(optimizer, torch.optim.AdamW),
+            )
+            for optimizer in self.optimizers
+        ]
         self.step = 0
         self.history: list[EpochMetrics] = []
         self.best: dict[str, Any] | None = None  # {"epoch", "accuracy", "weights"} on the validation fold
@@ -158,7 +165,7 @@ class _Learner:
             train_accuracy=hits / len(order),
             validation_accuracy=validation,
             held_out_accuracy=self._accuracy(self.held_out_windows) if follow else None,
-            learning_rate=float(self.schedule.get_last_lr()[0]),
+            learning_rate=float(self.schedules[0].get_last_lr()[0]),
             seconds=time.perf_counter() - started,
             clips_per_second=len(order) / learned,
         )
@@ -175,13 +182,16 @@ class _Learner:
             floor_db=config.audio.floor_db,
             fill_db=self.normalization.mean_db,
             generator=generator,
+            progress=self.step / (config.epochs * self.steps),
         )
-        logits = self.network(self._input(decibels))
-        loss = F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            logits = self.network(self._input(decibels))
+        loss = F.cross_entropy(logits.float(), targets, label_smoothing=config.label_smoothing)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.schedule.step()
+        for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
+            optimizer.step()
+            schedule.step()
         self.step += 1
         if self.mean_network is not None:
             update_mean(self.mean_network, self.network, config.ema_decay, self.step)
@@ -256,8 +266,8 @@ class _Learner:
             "data_digest": self.dataset.digest,
             "network": self.network.state_dict(),
             "mean_network": None if self.mean_network is None else self.mean_network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
             "step": self.step,
             "best": self.best,
             "history": [dataclasses.asdict(row) for row in self.history],
@@ -278,8 +288,10 @@ class _Learner:
             self.network.load_state_dict(state["network"])
             if self.mean_network is not None:
                 self.mean_network.load_state_dict(state["mean_network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
+            for mine, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                mine.load_state_dict(kept)
+            for schedule, kept in zip(self.schedules, state["schedules"], strict=True):
+                schedule.load_state_dict(kept)
             self.step, self.best = int(state["step"]), state["best"]
             self.history = [EpochMetrics(**row) for row in state["history"]]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -297,22 +309,47 @@ def measure_normalization(features: Features, windows: Tensor) -> Normalization:
     return Normalization(mean, max(1e-3, math.sqrt(max(0.0, squares / count - mean**2))))
 
 
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """In what the convolutions of a training are computed; sums, norms and weights stay in float32.
+
+    "auto" is bfloat16 where the processor has instructions for it (AVX512-BF16, AMX; CUDA from compute capability 8),
+    which is 1.5 to 2 times as fast, and float32 elsewhere, where bfloat16 would be emulated.
+    """
+    if name != "auto":
+        return getattr(torch, name)  # type: ignore[no-any-return]
+    if device.type == "cpu":
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def make_optimizers(network: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, without weight decay for biases and batch-norm scales; before it, if asked for, Muon for convolutions."""
+    by_muon: list[nn.Parameter] = []
+    if config.optimizer == "muon":  # the first convolution has one input channel: too small to be worth it
+        by_muon = [weight for weight in network.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
+    taken = {id(weight) for weight in by_muon}
+    others = [weight for weight in network.parameters() if id(weight) not in taken]
+    groups = [
+        {"params": [weight for weight in others if weight.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    return [Muon(by_muon, config.learning_rate, config.weight_decay), adamw] if by_muon else [adamw]
+
+
 @torch.no_grad()
 def update_mean(mean_network: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Exponential moving average of weights and batch-norm statistics; short at first, to forget the start."""
     share = 1 - min(decay, (1 + step) / (10 + step))
-    for mean, now in zip(mean_network.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(now, share)
-        else:
+    means, nows = mean_network.state_dict().values(), network.state_dict().values()
+    pairs = list(zip(means, nows, strict=True))
+    floating = [(mean, now) for mean, now in pairs if mean.is_floating_point()]
+    torch._foreach_lerp_([mean for mean, _ in floating], [now for _, now in floating], share)
+    for mean, now in pairs:
+        if not mean.is_floating_point():
             mean.copy_(now)
-
-
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for convolutions and the classifier, none for biases and batch-norm scales."""
-    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    free = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def _seed(seed: int, epoch: int) -> int:
