@@ -48,13 +48,23 @@ def test_most_confused_pairs_come_first_and_hits_never(drawn: Evaluation) -> Non
 
 
 def test_a_cross_validation_is_mean_and_sample_deviation() -> None:
+    same = {"clips": 10, "views": 1, "top5_accuracy": 1.0, "log_loss": 1.0, "calibration_error": 0.1}
     folds = [
-        {"fold": n, "clips": 10, "accuracy": a, "top5_accuracy": 1.0, "macro_f1": a, "seen_in_training": False}
+        {"fold": n, "accuracy": a, "macro_f1": a, "seen_in_training": False, **same}
         for n, a in enumerate((0.7, 0.8, 0.9), start=1)
     ]
     document = evaluation.cross_validation_summary(folds)
     assert document["mean_accuracy"] == pytest.approx(0.8)
     assert document["std_accuracy"] == pytest.approx(0.1)
+
+
+def test_calibration_error_and_log_loss_of_scores_worked_out_by_hand() -> None:
+    scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.25, 0.75]])
+    measured = Evaluation(("a", "b"), tuple("wxyz"), np.array([0, 1, 1, 1]), scores)
+    # bin of 0.9: half right, gap 0.4, half of the clips; 0.6 and 0.75: right, gaps 0.4 and 0.25, a quarter each
+    assert measured.calibration_error() == pytest.approx(0.4 / 2 + 0.4 / 4 + 0.25 / 4)
+    assert measured.log_loss == pytest.approx(-np.log([0.9, 0.1, 0.6, 0.75]).mean())
+    assert Evaluation(("a", "b"), ("w",), np.array([1]), np.array([[1.0, 0.0]])).log_loss < 20  # finite
 
 
 @pytest.fixture(scope="module")

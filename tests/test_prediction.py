@@ -51,10 +51,27 @@ def test_the_same_clip_scores_the_same_alone_in_a_batch_as_flac_and_from_bytes(
     assert not np.allclose(classifier.predict(others[0]).scores, alone, atol=1e-3)  # the model does tell sounds apart
 
 
+def test_more_views_are_the_mean_over_changed_pitch_and_speed(
+    classifier: Classifier, small_model: Path, write_sound: Writer
+) -> None:
+    path = write_sound("a.wav", noise(0.5))
+    plain = classifier.predict(path).scores
+    several = Classifier.load(small_model, device="cpu", views=3).predict(path).scores
+    assert several.sum() == pytest.approx(1.0, abs=1e-5)
+    assert not np.allclose(several, plain, atol=1e-4)
+    again = Classifier.load(small_model, device="cpu", views=3)
+    batch = list(again.predict_files(named(*[write_sound(f"{n}.wav", noise(0.5, seed=n)) for n in range(5)], path)))
+    assert isinstance(batch[-1], Prediction)
+    np.testing.assert_allclose(batch[-1].scores, several, atol=1e-5)  # no clip gets the view of another
+    for views in (0, 6):
+        with pytest.raises(UsageError, match="views"):
+            Classifier.load(small_model, device="cpu", views=views)
+
+
 def test_a_long_sound_scores_the_mean_of_its_windows(classifier: Classifier, write_sound: Writer) -> None:
     path = write_sound("long.wav", np.concatenate([tone(300, 0.8, 8_000), noise(9.3)]))
     cut = np.stack(list(windows([load_audio(path).samples], 4_000)))
-    expected = classifier.logits(cut).softmax(dim=1).mean(dim=0).numpy()
+    expected = classifier.scores(cut).mean(axis=0)
     prediction = classifier.predict(path)
     assert prediction.windows == len(cut) == 21
     assert prediction.seconds == pytest.approx(10.1)

@@ -71,13 +71,21 @@ def roll(decibels: Tensor, generator: Generator) -> Tensor:
 
 def warp(decibels: Tensor, speed: float, pitch: float, pitch_shift: float, generator: Generator) -> Tensor:
     """Play faster or slower by up to exp(+-`speed`), stretch the mel axis by up to 1 +- `pitch`, and shift it by up to
-    `pitch_shift` of its length. Bilinear; what is missing at a border is mirrored.
+    `pitch_shift` of its length, every clip by its own amounts.
+    """
+    batch = len(decibels)
+    faster = torch.exp(_spread(batch, generator) * speed)
+    wider = 1 + _spread(batch, generator) * pitch
+    return stretch(decibels, faster, wider, _spread(batch, generator) * pitch_shift)
+
+
+def stretch(decibels: Tensor, faster: Tensor, wider: Tensor, shift: Tensor) -> Tensor:
+    """Play clip i ``faster[i]`` times as fast, squeeze its mel axis by ``wider[i]`` and read it ``shift[i]`` of its
+    length further up, which lowers the sound. Bilinear, around the middle; what is missing at a border is mirrored.
     """
     batch, mels, frames = decibels.shape
     affine = torch.zeros(batch, 2, 3, device=decibels.device)  # output to input coordinates, both -1..1; x is time
-    affine[:, 0, 0] = torch.exp(_spread(batch, generator) * speed)
-    affine[:, 1, 1] = 1 + _spread(batch, generator) * pitch
-    affine[:, 1, 2] = _spread(batch, generator) * 2 * pitch_shift
+    affine[:, 0, 0], affine[:, 1, 1], affine[:, 1, 2] = faster, wider, 2 * shift
     grid = F.affine_grid(affine, [batch, 1, mels, frames], align_corners=False)
     warped = F.grid_sample(decibels[:, None], grid, padding_mode="reflection", align_corners=False)
     return warped[:, 0]

@@ -12,7 +12,7 @@ import typer
 from escnn import __version__, console
 from escnn.endings import Commands, heed_sigterm
 from escnn.errors import OutputError, UsageError
-from escnn.options import DataFolder, Device, Fold, ModelPath, Quiet, Verbose
+from escnn.options import DataFolder, Device, Fold, ModelPath, Quiet, Verbose, Views
 
 if TYPE_CHECKING:
     import torch
@@ -214,6 +214,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON to stdout.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
+    views: Views = 1,
     data: DataFolder = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -234,13 +235,13 @@ def evaluate(
         if out is not None:
             output_folder(out, force=force)
         with console.progress("evaluating") as advance:
-            document = evaluation.cross_validate(found, dataset, out, device=device, on_progress=advance)
+            document = evaluation.cross_validate(found, dataset, out, device=device, views=views, on_progress=advance)
         if as_json:
             console.json_document(document)
         else:
             console.cross_validation(document)
         return
-    classifier = Classifier.load(model, device=device)
+    classifier = Classifier.load(model, device=device, views=views)
     dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(classifier))
     chosen = evaluation.choose_fold(classifier, dataset, fold)
     clips = dataset.fold(chosen)
@@ -274,6 +275,7 @@ def predict(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there.")] = False,
+    views: Views = 1,
     model: ModelPath = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -289,7 +291,7 @@ def predict(
         from escnn import prediction
 
     chosen = _output_format(output_format, one=inputs.is_one_sound(names))
-    classifier = prediction.Classifier.load(model, device=device)
+    classifier = prediction.Classifier.load(model, device=device, views=views)
     described = prediction.describe_model(classifier)
     failures = done = 0
     with console.results(chosen, out, top_k) as show:

@@ -19,6 +19,7 @@ from escnn.errors import DatasetError, UsageError
 from escnn.prediction import Classifier, Failure
 
 SCHEMA = "escnn.evaluation/1"
+SCORE = ("fold", "clips", "views", "accuracy", "top5_accuracy", "macro_f1", "log_loss", "calibration_error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,23 @@ class Evaluation:
         """Share of clips whose class is among the `k` highest scores."""
         best = np.argsort(-self.scores, axis=1, kind="stable")[:, :k]
         return float((best == self.truth[:, None]).any(axis=1).mean())
+
+    @property
+    def log_loss(self) -> float:
+        """Mean of -ln of the score that the true class was given; 0 is perfect."""
+        scores = self.scores[np.arange(len(self.truth)), self.truth]
+        return float(-np.log(np.maximum(scores, 1e-7)).mean())
+
+    def calibration_error(self, bins: int = 15) -> float:
+        """Expected calibration error (C. Guo et al., 2017): how far scores and shares of right answers lie apart.
+
+        Clips are sorted into `bins` by their highest score; the gap between mean score and accuracy of each bin counts
+        with its share of the clips.
+        """
+        sure, right = self.scores.max(axis=1), self.predicted == self.truth
+        place = np.minimum((sure * bins).astype(np.int64), bins - 1)
+        gaps = np.bincount(place, weights=sure - right, minlength=bins)
+        return float(np.abs(gaps).sum() / len(self.truth))
 
     @property
     def confusion(self) -> NDArray[np.int64]:
@@ -162,9 +180,12 @@ def summary(evaluation: Evaluation, classifier: Classifier, fold: int) -> dict[s
         "fold": fold,
         "seen_in_training": fold in folds_seen(classifier),
         "clips": len(evaluation.truth),
+        "views": classifier.views,
         "accuracy": evaluation.accuracy,
         "top5_accuracy": evaluation.top_k_accuracy(5),
         "macro_f1": float(table["f1"][table["clips"] > 0].mean()),
+        "log_loss": evaluation.log_loss,
+        "calibration_error": evaluation.calibration_error(),
         "most_confused": evaluation.most_confused(),
         "per_class": json.loads(table.to_json(orient="records")),
         "model": {"name": classifier.card.name, "sha256": classifier.sha256, "training": classifier.card.training},
@@ -179,7 +200,7 @@ def evaluate_run(
     fold = int(classifier.card.training["fold"])
     evaluation = evaluate(classifier, dataset, dataset.fold(fold), on_progress)
     document = summary(evaluation, classifier, fold)
-    score = {key: document[key] for key in ("fold", "clips", "accuracy", "top5_accuracy", "macro_f1")}
+    score = {key: document[key] for key in SCORE}
     checkpoint.add_score(folder / checkpoint.MODEL_FILE, score)
     document["model"]["sha256"] = files.sha256_file(folder / checkpoint.MODEL_FILE)  # of the file with its score in it
     write_evaluation(folder / "evaluation", evaluation, document)
@@ -223,6 +244,7 @@ def cross_validate(
     out: Path | None,
     *,
     device: str = "auto",
+    views: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate every run on the fold that it held out.
@@ -234,7 +256,7 @@ def cross_validate(
     """
     documents, evaluations = [], []
     for run in runs:
-        classifier = Classifier.load(run, device=device)
+        classifier = Classifier.load(run, device=device, views=views)
         fold = choose_fold(classifier, dataset, classifier.card.training.get("fold"))
         evaluations.append(evaluate(classifier, dataset, dataset.fold(fold), on_progress))
         documents.append(summary(evaluations[-1], classifier, fold))
@@ -256,15 +278,11 @@ def cross_validation_summary(documents: Sequence[dict[str, Any]]) -> dict[str, A
     accuracies = [document["accuracy"] for document in documents]
     return {
         "schema": "escnn.cross-validation/1",
-        "folds": [
-            {
-                key: document[key]
-                for key in ("fold", "clips", "accuracy", "top5_accuracy", "macro_f1", "seen_in_training")
-            }
-            for document in documents
-        ],
+        "folds": [{key: document[key] for key in (*SCORE, "seen_in_training")} for document in documents],
         "mean_accuracy": statistics.fmean(accuracies),
         "std_accuracy": statistics.stdev(accuracies),
+        "mean_log_loss": statistics.fmean(document["log_loss"] for document in documents),
+        "mean_calibration_error": statistics.fmean(document["calibration_error"] for document in documents),
         "mean_top5_accuracy": statistics.fmean(document["top5_accuracy"] for document in documents),
     }
 

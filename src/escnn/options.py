@@ -33,4 +33,8 @@ ModelPath = Annotated[
     typer.Option("--model", envvar="ESCNN_MODEL", show_default="the one in the box", help="Model file or run folder."),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Views = Annotated[
+    int,
+    typer.Option("--views", min=1, max=5, help="Hear every window this many ways (pitch, speed) and average: slower."),
+]
 Fold = Annotated[int | None, typer.Option("--fold", min=0, max=5, help="Fold to hold out and report; 0: none.")]

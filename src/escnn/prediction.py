@@ -14,6 +14,7 @@ from torch import Tensor
 
 from escnn import audio, checkpoint, files
 from escnn.audio import Samples, SoundSource
+from escnn.augment import stretch
 from escnn.checkpoint import ModelCard
 from escnn.errors import AudioError, UsageError
 from escnn.features import LogMel, normalize
@@ -21,6 +22,8 @@ from escnn.model import ResNet
 
 SCHEMA = "escnn.prediction/1"
 BATCH_WINDOWS = 16
+# Ways to hear a window, the plain one first: times as fast, and share of the mel axis by which it is lowered.
+VIEWS = ((1.0, 0.0), (1.0, 0.02), (1.0, -0.02), (1.15, 0.0), (1 / 1.15, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +61,32 @@ class Classifier:
     [('dog', 0, 0.93)]
     """
 
-    def __init__(self, network: ResNet, card: ModelCard, *, device: torch.device, sha256: str = "") -> None:
+    def __init__(
+        self, network: ResNet, card: ModelCard, *, device: torch.device, sha256: str = "", views: int = 1
+    ) -> None:
+        if not 1 <= views <= len(VIEWS):
+            raise UsageError(f"{views} views: must be between 1 and {len(VIEWS)}")
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         self.card = card
         self.device = device
         self.sha256 = sha256
+        self.views = views
         self.log_mel = LogMel(card.audio).to(device)
 
     @classmethod
-    def load(cls, model: Path | str | None = None, *, device: str = "auto") -> Classifier:
+    def load(cls, model: Path | str | None = None, *, device: str = "auto", views: int = 1) -> Classifier:
         """Open a model file or a run folder; None is the model in the box.
+
+        With more than one of `views` every window is heard that many ways (`VIEWS`) and the scores are averaged:
+        slower by that factor, a little more accurate.
 
         Raises:
             ModelError: there is no model, or a damaged one.
-            UsageError: the device is not there.
+            UsageError: the device is not there, or so many views.
         """
         path = checkpoint.model_file(None if model is None else Path(model))
         network, card = checkpoint.load_model(path)
-        return cls(network, card, device=choose_device(device), sha256=files.sha256_file(path))
+        return cls(network, card, device=choose_device(device), sha256=files.sha256_file(path), views=views)
 
     def predict(self, source: SoundSource, name: str | None = None) -> Prediction:
         """Name the sound in a file, given as a path or as its bytes.
@@ -116,21 +127,32 @@ class Classifier:
         yield from (sound.result(self.card.labels) for sound in waiting)
 
     @torch.inference_mode()
-    def logits(self, windows: NDArray[np.float32]) -> Tensor:
-        """Logits (windows, classes) of waveforms (windows, time) at the model's rate."""
-        decibels = self.log_mel(torch.from_numpy(windows).to(self.device))  # (windows, 1, mels, frames)
-        x = normalize(decibels, self.card.normalization).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.network(x)
-        return logits
+    def scores(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (windows, classes), rows adding up to one, of waveforms (windows, time) at the model's rate."""
+        decibels = self.log_mel(torch.from_numpy(windows).to(self.device))[:, 0]  # (windows, mels, frames)
+        if self.views > 1:
+            decibels = torch.cat([_view(decibels, *VIEWS[number]) for number in range(self.views)])
+        x = normalize(decibels, self.card.normalization)[:, None].contiguous(memory_format=torch.channels_last)
+        scores = self.network(x).softmax(dim=1)  # (views * windows, classes)
+        mean: NDArray[np.float32] = scores.reshape(self.views, len(windows), -1).mean(dim=0).cpu().numpy()
+        return mean
 
     def _score(self, batch: list[tuple[_Sound, Samples]]) -> None:
         if not batch:
             return
-        scores = self.logits(np.stack([window for _, window in batch])).softmax(dim=1).cpu().numpy()
+        scores = self.scores(np.stack([window for _, window in batch]))
         # Mean of probabilities, not of logits: one very sure window must not outvote the rest.
         for (sound, _), row in zip(batch, scores, strict=True):
             sound.total += row
             sound.scored += 1
+
+
+def _view(decibels: Tensor, faster: float, lowered: float) -> Tensor:
+    """Log-mels (windows, mels, frames) as one of `VIEWS` hears them."""
+    if (faster, lowered) == (1.0, 0.0):
+        return decibels
+    same = decibels.new_ones(len(decibels))
+    return stretch(decibels, same * faster, same, same * lowered)
 
 
 class _Sound:

@@ -55,7 +55,7 @@ def look(classifier: Classifier, source: SoundSource, name: str) -> Seen:
         cut = audio.windows(reader.blocks(config.sample_rate), config.window_samples)
         with torch.inference_mode():
             while batch := list(islice(cut, BATCH_WINDOWS)):
-                scores.append(classifier.logits(np.stack(batch)).softmax(dim=1).cpu().numpy())
+                scores.append(classifier.scores(np.stack(batch)))
     by_window = np.concatenate(scores)
     mean = by_window.mean(axis=0, dtype=np.float64).astype(np.float32)
     prediction = Prediction(name, reader.seconds, len(by_window), mean, classifier.card.labels, tuple(reader.warnings))
