@@ -37,6 +37,20 @@ def test_saved_and_loaded_is_the_same_model(small_model: Path, tmp_path: Path) -
     assert not again.training
 
 
+def test_a_model_in_half_precision_takes_half_the_room_and_scores_the_same(small_model: Path, tmp_path: Path) -> None:
+    network, card = checkpoint.load_model(small_model)
+    checkpoint.save_model(tmp_path / "half.safetensors", network, card, half=True)
+    again, _ = checkpoint.load_model(tmp_path / "half.safetensors")
+    weights = sum(tensor.numel() for tensor in network.state_dict().values() if tensor.ndim > 1)
+    assert (tmp_path / "half.safetensors").stat().st_size == pytest.approx(
+        small_model.stat().st_size - 2 * weights, abs=512
+    )
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in again.state_dict().values())
+    x = torch.randn(8, 1, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x).softmax(1), again(x).softmax(1), rtol=0, atol=0.01)
+
+
 def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(small_model.read_bytes())

@@ -67,6 +67,19 @@ def test_calibration_error_and_log_loss_of_scores_worked_out_by_hand() -> None:
     assert Evaluation(("a", "b"), ("w",), np.array([1]), np.array([[1.0, 0.0]])).log_loss < 20  # finite
 
 
+@pytest.mark.parametrize("wrong_by", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_what_made_scores_too_sure_or_too_modest(wrong_by: float) -> None:
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(20_000, 5)) * 2
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = (honest.cumsum(axis=1) > draw.random((len(honest), 1))).argmax(axis=1)  # drawn as the scores say
+    distorted = np.exp(logits / wrong_by) / np.exp(logits / wrong_by).sum(axis=1, keepdims=True)
+    names = tuple(map(str, truth))
+    measured = Evaluation(tuple("abcde"), names, truth, distorted)
+    assert evaluation.fit_temperature(measured) == pytest.approx(1 / wrong_by, rel=0.05)
+    assert Evaluation(tuple("abcde"), names, truth, honest).calibration_error() < 0.02
+
+
 @pytest.fixture(scope="module")
 def trained(class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of three epochs that held out fold 5."""

@@ -3,7 +3,7 @@ import torch
 from conftest import SMALL_MODEL
 
 from escnn.config import PRESETS, ModelConfig
-from escnn.model import ResNet, parameter_count, record_feature_maps
+from escnn.model import ResNet, multiply_adds, parameter_count, record_feature_maps
 
 SEED = PRESETS["seed-resnet34"].model
 
@@ -64,3 +64,9 @@ def test_a_clip_gets_the_same_logits_alone_and_in_a_batch() -> None:
     with torch.inference_mode():
         alone = torch.cat([network(row[None]) for row in x])
         torch.testing.assert_close(network(x), alone, rtol=0, atol=1e-5)
+
+
+def test_multiply_adds_are_those_of_the_published_network_and_of_a_sum_by_hand() -> None:
+    assert multiply_adds(ResNet(SEED, 50), 128, 431) == pytest.approx(3.98e9, rel=0.005)
+    tiny = ResNet(ModelConfig(widths=(4,), depths=(1,), stem_kernel=3), 5)  # 16 x 8, stem 8 x 4, pooled 4 x 2
+    assert multiply_adds(tiny, 16, 8) == 8 * 4 * 4 * 9 + 2 * (4 * 2 * 4 * 4 * 9) + 4 * 5

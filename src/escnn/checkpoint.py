@@ -55,8 +55,8 @@ def versions() -> dict[str, str]:
     return {"escnn": escnn.__version__, "torch": str(torch.__version__), "torchaudio": str(torchaudio.__version__)}
 
 
-def save_model(path: Path, network: ResNet, card: ModelCard) -> None:
-    """Write weights and card to `path`, whole or not at all."""
+def save_model(path: Path, network: ResNet, card: ModelCard, *, half: bool = False) -> None:
+    """Write weights and card to `path`, whole or not at all; with `half`, weights rounded to float16: half the size."""
     document = {
         "format": FORMAT,
         "name": card.name,
@@ -69,6 +69,8 @@ def save_model(path: Path, network: ResNet, card: ModelCard) -> None:
         "versions": card.versions or versions(),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     with atomic_path(path) as part:
         safetensors.torch.save_file(tensors, part, metadata={"escnn": json.dumps(document)})
 

@@ -19,7 +19,7 @@ class AudioConfig:
     sample_rate: int = 44_100  # Hz
     clip_seconds: float = 5.0
     n_fft: int = 2048  # samples
-    hop_length: int = 1024  # samples; 23 ms at 44.1 kHz
+    hop_length: int = 512  # samples; 12 ms at 44.1 kHz
     n_mels: int = 128
     f_min: float = 20.0  # Hz
     f_max: float = 20_000.0  # Hz
@@ -77,18 +77,18 @@ class AugmentConfig:
     """What happens to log-mels while training. Zero switches an ingredient off."""
 
     roll: bool = True  # the window starts at a random moment and wraps around
-    speed: float = 0.15  # time stretched by up to exp(+-speed)
-    pitch: float = 0.04  # mel axis stretched by up to this share
-    pitch_shift: float = 0.02  # mel axis shifted by up to this share of its length
-    gain_db: float = 6.0
-    equalizer_db: float = 3.0  # a smooth random curve over frequency
+    speed: float = 0.25  # time stretched by up to exp(+-speed)
+    pitch: float = 0.08  # mel axis stretched by up to this share
+    pitch_shift: float = 0.03  # mel axis shifted by up to this share of its length
+    gain_db: float = 8.0
+    equalizer_db: float = 5.0  # a smooth random curve over frequency
     mixing: str = "power"  # "power": two sounds heard at once, loudness in mind; "mixup": weighted mean of the pictures
     mix_probability: float = 0.9  # share of batches
     mix_until: float = 0.85  # share of the training after which nothing is mixed: the network ends on single sounds
     mixup_alpha: float = 0.2  # Beta(alpha, alpha) of "mixup"
-    masks: int = 1  # masks in time and as many in frequency
+    masks: int = 2  # masks in time and as many in frequency
     mask_mels: int = 20  # widest, in bands
-    mask_frames: int = 45  # widest, in frames
+    mask_frames: int = 90  # widest, in frames
 
     def __post_init__(self) -> None:
         _check("speed", self.speed, 0.0, 0.7)
@@ -110,12 +110,12 @@ class TrainConfig:
     """Everything that decides how a training goes; with the data and the machine, it decides the weights."""
 
     preset: str = "default"
-    epochs: int = 70
-    batch_size: int = 16
+    epochs: int = 60
+    batch_size: int = 32
     optimizer: str = "muon"  # for convolutions, AdamW for the rest; "adamw": for all
-    learning_rate: float = 2e-3  # the highest of the one-cycle schedule
+    learning_rate: float = 3e-3  # the highest of the one-cycle schedule
     warmup: float = 0.1  # share of the steps in which the learning rate rises
-    weight_decay: float = 0.05
+    weight_decay: float = 0.5
     label_smoothing: float = 0.05
     precision: str = "auto"  # "bfloat16" where the machine multiplies it faster than "float32"
     ema_decay: float = 0.998  # of the running mean of the weights, a step; 0: none, the last weights count

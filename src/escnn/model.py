@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from escnn.config import ModelConfig
@@ -78,6 +79,24 @@ class ResNet(nn.Module):
 def parameter_count(module: nn.Module) -> int:
     """Number of weights that training changes."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def multiply_adds(model: ResNet, mels: int, frames: int) -> int:
+    """Multiplications (each with its addition) of convolutions and classifier for one log-mel of mels x frames."""
+    counted = 0
+
+    def count(module: nn.Module, _args: object, out: Tensor) -> None:
+        nonlocal counted
+        weight = module.get_parameter("weight")
+        counted += out[0].numel() * weight[0].numel()  # every output value is a dot product with one filter
+
+    with torch.device("meta"):  # shapes only: nothing is computed, nothing drawn
+        twin = ResNet(model.config, model.classify.out_features).eval()
+    for module in twin.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    twin(torch.empty(1, 1, mels, frames, device="meta"))
+    return counted
 
 
 @contextmanager

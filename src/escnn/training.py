@@ -26,7 +26,7 @@ from escnn.config import TrainConfig, to_json
 from escnn.dataset import Dataset, Features, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
 from escnn.features import Normalization, normalize
-from escnn.model import ResNet
+from escnn.model import ResNet, multiply_adds, parameter_count
 from escnn.muon import Muon
 from escnn.runs import Run
 
@@ -44,6 +44,7 @@ class EpochMetrics:
     held_out_accuracy: float | None  # to look at; nothing is ever chosen by it
     learning_rate: float
     seconds: float
+    cpu_seconds: float  # of all cores together
     clips_per_second: float
 
 
@@ -76,7 +77,12 @@ def train(
         yield from learner.history
 
     def write_status(status: str) -> None:
-        details = {"device": str(device), "threads": torch.get_num_threads(), "command": list(command)}
+        details = {
+            "device": str(device),
+            "precision": _name(learner.precision),
+            "threads": torch.get_num_threads(),
+            "command": list(command),
+        }
         run.write_status(status, data_digest=dataset.digest, **learner.progress(), **details)
 
     write_status("running")
@@ -136,7 +142,7 @@ class _Learner:
 
     def epoch(self, number: int, on_batch: Callable[[int, int, int, float], None] | None) -> EpochMetrics:
         """One pass over the training clips."""
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         generator = torch.Generator(self.device).manual_seed(_seed(self.config.seed, number))
         order = self.train_windows[torch.randperm(len(self.train_windows), generator=_cpu_generator(generator))]
         self.network.train()
@@ -167,6 +173,7 @@ class _Learner:
             held_out_accuracy=self._accuracy(self.held_out_windows) if follow else None,
             learning_rate=float(self.schedules[0].get_last_lr()[0]),
             seconds=time.perf_counter() - started,
+            cpu_seconds=time.process_time() - cpu_started,
             clips_per_second=len(order) / learned,
         )
 
@@ -249,7 +256,8 @@ class _Learner:
                 "epochs": self.config.epochs,
                 "weights": chosen,
                 "seed": self.config.seed,
-                "seconds": round(sum(row.seconds for row in self.history), 1),
+                "precision": _name(self.precision),
+                **self.cost(),
                 "data_digest": self.dataset.digest,
                 "config": to_json(self.config),
             },
@@ -257,7 +265,17 @@ class _Learner:
 
     def progress(self) -> dict[str, Any]:
         """How far it is, for ``run.json``."""
-        return {"epochs_done": len(self.history), "seconds": round(sum(row.seconds for row in self.history), 1)}
+        return {"epochs_done": len(self.history), **self.cost()}
+
+    def cost(self) -> dict[str, Any]:
+        """What it took so far, and what one pass over one clip takes."""
+        audio = self.config.audio
+        return {
+            "seconds": round(sum(row.seconds for row in self.history), 1),
+            "cpu_seconds": round(sum(row.cpu_seconds for row in self.history), 1),
+            "parameters": parameter_count(self.network),
+            "multiply_adds": multiply_adds(self.network, audio.n_mels, audio.frames),
+        }
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on, as types that `weights_only` loading allows."""
@@ -355,6 +373,10 @@ def update_mean(mean_network: nn.Module, network: nn.Module, decay: float, step:
 def _seed(seed: int, epoch: int) -> int:
     """A seed of its own for every epoch of every run."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big")
+
+
+def _name(precision: torch.dtype) -> str:
+    return str(precision).removeprefix("torch.")
 
 
 def _cpu_generator(generator: torch.Generator) -> torch.Generator:
