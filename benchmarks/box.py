@@ -83,9 +83,9 @@ Over all {pooled:,} clips, each heard by the network that did not learn from it:
 
 ## What it must not be used for
 
-It knows 50 sounds and nothing else: whatever it hears, it names one of them. It has heard 32 clips of each class. Do not
-let it decide about safety (alarms, breaking glass, crying), do not use it to watch people, and measure it on your own
-recordings before you rely on it.
+It knows 50 sounds and nothing else: whatever it hears, it names one of them. It has heard 32 clips of each class. Do
+not let it decide about safety (alarms, breaking glass, crying), do not use it to watch people, and measure it on your
+own recordings before you rely on it.
 """
 
 

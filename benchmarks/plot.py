@@ -1,0 +1,73 @@
+"""Accuracy against what it cost: draws docs/accuracy.png from the figures in this folder.
+
+python benchmarks/plot.py
+"""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from escnn.plots import STYLE
+
+HERE = Path(__file__).parent
+# Published figures: what they cost was not always said. Only the first two took part in no choice of an epoch.
+WITH_COST = (
+    ("ResNet-34 of 21 M parameters, 100 epochs,\nfold 5, last epoch", 83.7, 734 * 100 / 60),
+    ("EAT-S, 3,500 epochs (re-run)", 90.5, 46 * 24 * 60),
+)
+WITHOUT_COST = (("a person", 81.3), ("EnvNet-v2", 84.9), ("AclNet", 85.7))
+OURS, THEIRS = "#5f187f", "#c98a14"
+
+
+def held_out_curve(folds: list[int]) -> list[tuple[float, float]]:
+    """(CPU-minutes, mean accuracy in per cent over the folds) wherever the held-out folds were looked at."""
+    spent: dict[int, list[float]] = {}
+    reached: dict[int, list[float]] = {}
+    for fold in folds:
+        seconds = 0.0
+        for row in csv.DictReader((HERE / f"fold{fold}.csv").read_text("utf-8").splitlines()):
+            seconds += float(row["cpu_seconds"])
+            if row["held_out_accuracy"]:
+                spent.setdefault(int(row["epoch"]), []).append(seconds / 60)
+                reached.setdefault(int(row["epoch"]), []).append(100 * float(row["held_out_accuracy"]))
+    return [(statistics.fmean(spent[epoch]), statistics.fmean(reached[epoch])) for epoch in sorted(spent)]
+
+
+def draw(axes: Axes) -> None:
+    """The plot."""
+    measured = json.loads((HERE / "cross-validation.json").read_text("utf-8"))
+    curve = held_out_curve([row["fold"] for row in measured["folds"]])
+    minutes, accuracy = curve[-1][0], 100 * measured["mean_accuracy"]
+    axes.plot(*zip(*curve, strict=True), color=OURS, linewidth=1.2, alpha=0.6)
+    axes.scatter(
+        [minutes] * len(measured["folds"]), [100 * row["accuracy"] for row in measured["folds"]], 10, color=OURS
+    )
+    axes.scatter([minutes], [accuracy], 60, color=OURS, zorder=3)
+    axes.annotate(
+        f"escnn, {accuracy:.1f} %\n(mean and folds; curve: while training)",
+        (minutes, accuracy), xytext=(10, 8), textcoords="offset points", color=OURS, fontweight="bold",
+    )  # fmt: skip
+    for name, percent, cost in WITH_COST:
+        axes.scatter([cost], [percent], 40, color=THEIRS, marker="D")
+        axes.annotate(name, (cost, percent), xytext=(0, -10), textcoords="offset points", ha="center", va="top")
+    for name, percent in WITHOUT_COST:
+        axes.axhline(percent, color="#c9c2d0", linewidth=0.8, linestyle="--", zorder=0)
+        axes.annotate(
+            name, (0.995, percent), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#6b6375"
+        )
+    axes.set(xscale="log", xlabel="CPU-minutes for one training (all cores together)", ylabel="accuracy on ESC-50, %")
+    axes.set(xlim=(1, 200_000), ylim=(50, 93), title="From scratch, one view, last epoch: accuracy against cost")
+    axes.grid(color="#ece9f0")
+    axes.set_axisbelow(True)
+
+
+if __name__ == "__main__":
+    with matplotlib.style.context(["default", STYLE]):
+        figure = Figure(figsize=(8, 4.2), dpi=150, layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(HERE.parent / "docs" / "accuracy.png")
