@@ -1,21 +1,16 @@
 """The page of `escnn visualize`: one HTML file that needs nothing but itself, offline, with script or without.
 
-`render` fills `template.html.j2` with a `ReportPage` of plain values; pictures and sound come as encoded bytes. Style
-and script are inlined, and a Content-Security-Policy holding their hashes forbids everything else: a page about a file
-from anywhere can be opened, and passed on, without a second thought.
+`render` fills `template.html.j2` with a `ReportPage` of plain values; pictures and sound come as encoded bytes.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from escnn.report.html import percent, render_page, spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +111,11 @@ class ReportPage:
 
 def render(page: ReportPage) -> str:
     """The page as HTML that can be encoded as UTF-8. Equal pages give equal text: only ``created`` tells runs apart."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "data_uri": data_uri,
-        "spoken": spoken,
-        "percent": percent,
-        "value": value_text,
-        "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
-        "share": lambda fraction: f"{100 * fraction:.2f}%",
-    }
-    style, script = _asset("style.css"), _asset("script.js")
-    html = environment.from_string(_asset("template.html.j2")).render(
+    return render_page(
+        "template.html.j2",
+        styles=["style.css"],
+        scripts=["script.js"],
         page=page,
-        style=style,
-        script=script,
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
         certainty=certainty(page.scores),
         waveform=waveform_path(page.sound.envelope_low, page.sound.envelope_high),
         waveform_peak=_largest(page.sound),
@@ -140,8 +124,6 @@ def render(page: ReportPage) -> str:
         excerpt=page.source.seconds - page.sound.seconds > 0.05,
         place=lambda peak: _place(page.sound, peak),
     )
-    # A file name that is not UTF-8 arrives with lone surrogates in it: show them as escapes, as Python does.
-    return html.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def certainty(scores: Sequence[ClassScore]) -> tuple[str, str]:
@@ -169,25 +151,6 @@ def certainty(scores: Sequence[ClassScore]) -> tuple[str, str]:
     return "A leaning, no more.", next_best
 
 
-def spoken(label: str) -> str:
-    """A label as one says it: ``vacuum_cleaner`` is "vacuum cleaner"."""
-    return label.replace("_", " ")
-
-
-def percent(score: float) -> str:
-    """A score as a percentage that never rounds doubt away: 0.9996 is "> 99.9 %", never "100.0 %"."""
-    if 0.999 < score < 1:
-        return ">\u00a099.9\u00a0%"
-    if 0 < score < 0.001:
-        return "<\u00a00.1\u00a0%"
-    return f"{100 * score:.1f}\u00a0%"
-
-
-def value_text(value: float) -> str:
-    """Three significant digits with a true minus sign."""
-    return f"{value:.3g}".replace("-", "\u2212")
-
-
 def waveform_path(low: Sequence[float], high: Sequence[float]) -> str:
     """The outline of an envelope as an SVG path: x counts columns, y runs from 0 (highest) over 100 (zero) to 200."""
     scale = 95 / (max(map(abs, (*low, *high))) or 1.0)
@@ -201,11 +164,6 @@ def time_ticks(start_seconds: float, seconds: float) -> list[tuple[str, float]]:
     step = next((step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if seconds / step <= 7), 60)
     first, last = math.ceil(start_seconds / step - 1e-6), math.floor((start_seconds + seconds) / step + 1e-6)
     return [(f"{k * step:g}", (k * step - start_seconds) / seconds) for k in range(first, last + 1)]
-
-
-def data_uri(content: bytes, media_type: str) -> str:
-    """`content` as a ``data:`` address."""
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _place(sound: SoundView, peak: tuple[float, float]) -> str:
@@ -222,12 +180,3 @@ def _loudest_hz(sound: SoundView) -> float | None:
 
 def _largest(sound: SoundView) -> float:
     return max(map(abs, (*sound.envelope_low, *sound.envelope_high)))
-
-
-def _asset(name: str) -> str:
-    return (resources.files(__name__) / name).read_text(encoding="utf-8")
-
-
-def _csp_hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

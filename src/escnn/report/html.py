@@ -1,0 +1,81 @@
+"""What all pages share: one HTML file each, style and script inside, nothing fetched, nothing foreign run.
+
+Style and script are inlined, and a Content-Security-Policy holding their hashes forbids everything else: a page about a
+file from anywhere can be opened, and passed on, without a second thought.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+
+def render_page(template: str, *, styles: Sequence[str], scripts: Sequence[str], **values: Any) -> str:
+    """A page as HTML that can be encoded as UTF-8.
+
+    Args:
+        template: name of a file of this package, as are `styles` and `scripts`, which are joined in their order.
+        values: what the template calls by name; all of it is escaped.
+    """
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(asset),
+    )
+    environment.filters |= {
+        "data_uri": data_uri,
+        "spoken": spoken,
+        "percent": percent,
+        "value": value_text,
+        "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
+        "share": lambda fraction: f"{100 * fraction:.2f}%",
+    }
+    style, script = "".join(map(asset, styles)), "".join(map(asset, scripts))
+    policy = (
+        "default-src 'none'; img-src data:; media-src data:; "
+        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    html = environment.get_template(template).render(style=style, script=script, policy=policy, **values)
+    # A file name that is not UTF-8 arrives with lone surrogates in it: show them as escapes, as Python does.
+    return html.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def spoken(label: str) -> str:
+    """A label as one says it: ``vacuum_cleaner`` is "vacuum cleaner"."""
+    return label.replace("_", " ")
+
+
+def percent(score: float) -> str:
+    """A score as a percentage that never rounds doubt away: 0.9996 is "> 99.9 %", never "100.0 %"."""
+    if 0.999 < score < 1:
+        return ">\u00a099.9\u00a0%"
+    if 0 < score < 0.001:
+        return "<\u00a00.1\u00a0%"
+    return f"{100 * score:.1f}\u00a0%"
+
+
+def value_text(value: float) -> str:
+    """Three significant digits with a true minus sign."""
+    return f"{value:.3g}".replace("-", "\u2212")
+
+
+def data_uri(content: bytes, media_type: str) -> str:
+    """`content` as a ``data:`` address."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def asset(name: str) -> str:
+    """A file of this package as text."""
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
