@@ -70,6 +70,18 @@ def test_a_warp_of_nothing_is_nothing() -> None:
     torch.testing.assert_close(aug.warp(decibels, 0.0, 0.0, 0.0, seeded()), decibels, rtol=0, atol=1e-3)
 
 
+def test_stretching_moves_a_sound_down_and_quickens_it() -> None:
+    decibels = torch.full((1, 16, 20), -90.0)
+    decibels[0, 8] = -20.0
+    same, none = torch.ones(1), torch.zeros(1)
+    lowered = aug.stretch(decibels, same, same, none + 2 / 16)
+    torch.testing.assert_close(lowered[0, :14], decibels[0, 2:], rtol=0, atol=1e-3)
+    click = torch.full((1, 16, 20), -90.0)
+    click[0, :, 14:16] = -20.0  # 5 frames behind the middle
+    loudest = aug.stretch(click, same * 2, same, none)[0, 0].argmax().item()
+    assert loudest == 12  # half as far behind it, played twice as fast
+
+
 def test_a_mask_is_one_stripe_of_the_fill_within_its_width() -> None:
     decibels, _ = batch()
     masked = aug.mask(decibels, 1, 5, FILL, seeded())
