@@ -36,7 +36,7 @@ def clock_tick() -> np.ndarray:
     sound = 0.002 * rng.standard_normal(len(TIME))
     for number, start in enumerate(np.arange(0.2, SECONDS - 0.1, 0.5)):
         after = np.clip(TIME - start, 0, None)
-        hz = 2_600 if number % 2 else 3_200
+        hz = 1_500 if number % 2 else 1_900
         click = np.exp(-after * 180) * (np.sin(2 * np.pi * hz * after) + 0.5 * rng.standard_normal(len(TIME)))
         sound += np.where(after > 0, click, 0)
     return sound
