@@ -3,6 +3,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -131,6 +132,21 @@ def test_every_precision_and_optimizer_learns(
     rows = list(start(tmp_path / "run", dataset, features, config))
     assert rows[-1].loss < 0.8 * rows[0].loss
     assert all(tensor.dtype != torch.bfloat16 for tensor in weights(tmp_path / "run").values())
+
+
+def test_augmentation_is_told_how_far_the_training_is(
+    tmp_path: Path, dataset: Dataset, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    augment = training.augment
+
+    def listening(*args: Any, progress: float, **kwargs: Any) -> Any:
+        told.append(progress)
+        return augment(*args, progress=progress, **kwargs)
+
+    monkeypatch.setattr(training, "augment", listening)
+    list(start(tmp_path / "run", dataset, features, SMALL_TRAINING))
+    assert told == pytest.approx([step / len(told) for step in range(len(told))])
 
 
 def test_precision_is_what_was_asked_for_and_auto_is_one_that_the_machine_has() -> None:

@@ -1,4 +1,4 @@
-"""Muon: momentum whose update of every convolution is made orthogonal. It learns in a third of AdamW's epochs here.
+"""Muon: momentum whose update of every convolution is made orthogonal. It learns in far fewer epochs than AdamW here.
 
 K. Jordan et al.: Muon, an optimizer for hidden layers in neural networks, 2024 (the method and its constants);
 J. Liu et al.: Muon is scalable for LLM training, 2025 (an update scaled to the size of AdamW's, so that one learning
