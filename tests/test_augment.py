@@ -25,8 +25,8 @@ ALONE: dict[str, Callable[[Tensor, Generator], Tensor]] = {
     "warp": lambda x, g: aug.warp(x, 0.2, 0.1, 0.05, g),
     "gain": lambda x, g: aug.gain(x, 6.0, g),
     "equalize": lambda x, g: aug.equalize(x, 6.0, g),
-    "mask mels": lambda x, g: aug.mask(x, 1, 5, FILL, g),
-    "mask frames": lambda x, g: aug.mask(x, 2, 5, FILL, g),
+    "mask mels": lambda x, g: aug.mask(x, 1, 5, 0, FILL, g),
+    "mask frames": lambda x, g: aug.mask(x, 1, 0, 5, FILL, g),
     "mix powers": lambda x, g: aug.mix_powers(x, batch()[1], g)[0],
     "mixup": lambda x, g: aug.mixup(x, batch()[1], 0.4, g)[0],
 }
@@ -82,15 +82,24 @@ def test_stretching_moves_a_sound_down_and_quickens_it() -> None:
     assert loudest == 12  # half as far behind it, played twice as fast
 
 
-def test_a_mask_is_one_stripe_of_the_fill_within_its_width() -> None:
+@pytest.mark.parametrize(("mels", "frames"), [(5, 0), (0, 5)])
+def test_a_mask_is_one_stripe_of_the_fill_within_its_width(mels: int, frames: int) -> None:
     decibels, _ = batch()
-    masked = aug.mask(decibels, 1, 5, FILL, seeded())
+    masked = aug.mask(decibels, 1, mels, frames, FILL, seeded())
     for before, after in zip(decibels, masked, strict=True):
+        if frames:
+            before, after = before.T, after.T
         rows = (before != after).any(dim=1).nonzero().flatten().tolist()
         assert len(rows) <= 5
         assert rows == list(range(rows[0], rows[0] + len(rows))) if rows else True
         assert (after[rows] == FILL).all()
     assert not torch.equal(decibels, masked)
+
+
+def test_several_masks_hide_more_than_one() -> None:
+    decibels, _ = batch()
+    one, four = ((aug.mask(decibels, bands, 5, 5, FILL, seeded()) == FILL).float().mean() for bands in (1, 4))
+    assert four > one
 
 
 def test_mixed_labels_add_up_to_one_and_name_both_sounds() -> None:

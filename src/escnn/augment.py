@@ -55,9 +55,8 @@ def augment(
         else:
             decibels, targets = mixup(decibels, targets, config.mixup_alpha, generator)
     decibels = decibels.clamp_min(floor_db)
-    for _ in range(config.masks):
-        decibels = mask(decibels, 1, config.mask_mels, fill_db, generator)
-        decibels = mask(decibels, 2, config.mask_frames, fill_db, generator)
+    if config.masks:
+        decibels = mask(decibels, config.masks, config.mask_mels, config.mask_frames, fill_db, generator)
     return decibels, targets
 
 
@@ -84,9 +83,9 @@ def stretch(decibels: Tensor, faster: Tensor, wider: Tensor, shift: Tensor) -> T
     length further up, which lowers the sound. Bilinear, around the middle; what is missing at a border is mirrored.
     """
     batch, mels, frames = decibels.shape
-    affine = torch.zeros(batch, 2, 3, device=decibels.device)  # output to input coordinates, both -1..1; x is time
-    affine[:, 0, 0], affine[:, 1, 1], affine[:, 1, 2] = faster, wider, 2 * shift
-    grid = F.affine_grid(affine, [batch, 1, mels, frames], align_corners=False)
+    grid = torch.empty(batch, mels, frames, 2, device=decibels.device)  # where to read, -1..1: (frame, mel band)
+    grid[..., 0] = faster[:, None, None] * _centres(frames, decibels.device)
+    grid[..., 1] = (wider[:, None] * _centres(mels, decibels.device) + 2 * shift[:, None])[:, :, None]
     warped = F.grid_sample(decibels[:, None], grid, padding_mode="reflection", align_corners=False)
     return warped[:, 0]
 
@@ -117,7 +116,7 @@ def mix_powers(decibels: Tensor, targets: Tensor, generator: Generator) -> tuple
     power = (decibels * (math.log(10) / 10)).exp()
     loudness = 10 * power.mean((1, 2), keepdim=True).log10()
     weight = 1 / (1 + 10 ** ((loudness - loudness[other]) / 20) * (1 - share) / share)
-    mixed = (weight**2 * power + (1 - weight) ** 2 * power[other]) / (weight**2 + (1 - weight) ** 2)
+    mixed = power.lerp(power[other], (1 - weight) ** 2 / (weight**2 + (1 - weight) ** 2))
     share = share[:, :, 0]  # (batch, 1)
     return 10 * mixed.log10(), share * targets + (1 - share) * targets[other]
 
@@ -131,14 +130,27 @@ def mixup(decibels: Tensor, targets: Tensor, alpha: float, generator: Generator)
     return share * decibels + (1 - share) * decibels[other], share * targets + (1 - share) * targets[other]
 
 
-def mask(decibels: Tensor, axis: int, widest: int, fill_db: float, generator: Generator) -> Tensor:
-    """Hide one band of up to `widest` rows (axis 1, mels) or columns (axis 2, frames) of every clip (SpecAugment)."""
+def mask(decibels: Tensor, bands: int, mels: int, frames: int, fill_db: float, generator: Generator) -> Tensor:
+    """Hide `bands` bands of up to `mels` rows and as many of up to `frames` columns of every clip (SpecAugment)."""
+    hidden = torch.zeros_like(decibels, dtype=torch.bool)
+    for _ in range(bands):
+        hidden |= _bands(decibels, 1, mels, generator)[:, :, None]
+        hidden |= _bands(decibels, 2, frames, generator)[:, None, :]
+    return decibels.masked_fill(hidden, fill_db)
+
+
+def _bands(decibels: Tensor, axis: int, widest: int, generator: Generator) -> Tensor:
+    """One random run of up to `widest` positions of an axis, for every clip: true inside, (batch, length)."""
     batch, length = len(decibels), decibels.shape[axis]
     width = (_uniform((batch, 1), generator) * (min(widest, length) + 1)).long()
     start = (_uniform((batch, 1), generator) * (length - width + 1)).long()
     position = torch.arange(length, device=decibels.device)
-    hidden = (position >= start) & (position < start + width)  # (batch, length)
-    return decibels.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None, :], fill_db)
+    return (position >= start) & (position < start + width)
+
+
+def _centres(cells: int, device: torch.device) -> Tensor:
+    """Middles of so many equal cells of -1..1."""
+    return (torch.arange(cells, device=device) * 2 + 1) / cells - 1
 
 
 def _uniform(shape: tuple[int, ...], generator: Generator) -> Tensor:
