@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import io
@@ -233,9 +234,7 @@ def _layer_view(
 
 
 def _with_inner(view: report.LayerView, inner: list[report.LayerView]) -> report.LayerView:
-    return report.LayerView(
-        view.name, view.summary, view.shape, view.mean, view.channels, view.parameters, tuple(inner)
-    )
+    return dataclasses.replace(view, inner=tuple(inner))
 
 
 def _map_view(caption: str, values: Array, limits: tuple[float, float], colors: str) -> report.MapView:
