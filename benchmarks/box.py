@@ -23,7 +23,8 @@ import torch
 from escnn import checkpoint, files
 from escnn.checkpoint import MODEL_IN_THE_BOX, ModelCard
 from escnn.dataset import Dataset, open_dataset
-from escnn.evaluation import Evaluation, cross_validate, evaluate, fit_temperature, pool
+from escnn.evaluation import cross_validation_summary, evaluate, evaluate_runs
+from escnn.measures import Evaluation, fit_temperature, pool
 from escnn.model import parameter_count
 from escnn.prediction import VIEWS, Classifier
 
@@ -112,7 +113,7 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
         "accuracy": measured["mean_accuracy"],
         "std_accuracy": measured["std_accuracy"],
         "top5_accuracy": measured["mean_top5_accuracy"],
-        "calibration_error": calibrated.calibration_error(),
+        "calibration_error": calibrated.calibration_error,
         "folds": measured["folds"],
         "measured": (
             f"the mean of {len(folds)} networks with the same settings, each learnt on {len(folds) - 1} of folds "
@@ -121,7 +122,8 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
     }
     card = dataclasses.replace(card, name="escnn-esc50", score=score)
     checkpoint.save_model(MODEL_IN_THE_BOX, network, card, half=True)
-    several = cross_validate([cross_validation / f"fold{fold}" for fold in folds], dataset, None, views=len(VIEWS))
+    runs = [cross_validation / f"fold{fold}" for fold in folds]
+    several = cross_validation_summary(evaluate_runs(runs, dataset, views=len(VIEWS))[1])
     files.write_json(HERE / "cross-validation.json", measured)
     files.write_json(HERE / "cross-validation-views.json", several)
     for fold in folds:
@@ -151,8 +153,8 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
         views=100 * several["mean_accuracy"],
         differing=int((halved.predicted != pool(heard).predicted).sum()),
         temperature=temperature,
-        error_before=pool(heard).calibration_error(),
-        error_after=calibrated.calibration_error(),
+        error_before=pool(heard).calibration_error,
+        error_after=calibrated.calibration_error,
         loss_before=pool(heard).log_loss,
         loss_after=calibrated.log_loss,
         fold_count=len(folds),

@@ -194,9 +194,11 @@ def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, 
     assert trained.exit_code == 0, trained.stderr
     assert trained.stdout == ""
     assert "fold 4 held out (6)" in trained.stderr
-    assert {"config.json", "run.json", "metrics.csv", "last.pt", "model.safetensors", "curves.png", "evaluation"} == {
-        path.name for path in run.iterdir()
-    }
+    assert {path.name for path in run.iterdir()} == {
+        "config.json", "run.json", "metrics.csv", "last.pt", "model.safetensors", "curves.png", "evaluation",
+        "report.html",
+    }  # fmt: skip
+    assert "How it learnt" in (run / "report.html").read_text("utf-8")
     again = escnn("train", "--resume", run)
     assert again.exit_code == 0
     assert "finished already (3 epochs)" in again.stderr
@@ -214,8 +216,24 @@ def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, 
     written = json.loads((run / "evaluation" / "evaluation.json").read_text())
     assert document["accuracy"] == written["accuracy"]
     assert (tmp_path / "evaluation" / "confusion.png").stat().st_size > 1000
-    seen = escnn("evaluate", "--model", run, "--data", class_folders, "--fold", 1)
+    seen = escnn(
+        "evaluate",
+        "--model",
+        run,
+        "--data",
+        class_folders,
+        "--fold",
+        1,
+        "--report",
+        "--embed-audio",
+        "--out",
+        tmp_path / "page",
+    )
     assert "has learnt from fold 1" in seen.stderr
+    page = (tmp_path / "page" / "report.html").read_text("utf-8")
+    assert "fold 1 was learnt from" in page
+    assert page.count("data:audio/mpeg") == 6
+    assert escnn("evaluate", "--model", run, "--data", class_folders, "--embed-audio").exit_code == 2
     assert escnn("predict", "--model", run, class_folders / "low" / "0.wav").exit_code == 0
 
     occupied = escnn("train", "--data", class_folders, "--config", settings, "--out", run)
@@ -233,6 +251,12 @@ def test_cross_validation_trains_evaluates_and_goes_on(class_folders: Path, sett
     assert not any(row["seen_in_training"] for row in document["folds"])
     evaluated = escnn("evaluate", "--cross-validate", out, "--data", class_folders, "--json")
     assert json.loads(evaluated.stdout) == document
+    explored = escnn(
+        "evaluate", "--cross-validate", out, "--data", class_folders, "--report", "--out", tmp_path / "page"
+    )
+    assert explored.exit_code == 0
+    pages = [(folder / "report.html").read_text("utf-8") for folder in (out, tmp_path / "page")]
+    assert all("folds 1 to 5" in page and "5 models, one a fold" in page for page in pages)
     shutil.rmtree(out / "fold3" / "evaluation")
     (out / "fold3" / "model.safetensors").unlink()
     shutil.rmtree(out / "fold2" / "evaluation")  # as if it had been stopped between training and evaluation
@@ -273,9 +297,11 @@ def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path:
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{out / 'report.html'}\n"
     assert {path.name for path in out.iterdir()} == {
-        "waveform.png", "spectrogram.png", "feature-maps", "prediction.json", "report.html",
+        "waveform.png", "spectrogram.png", "evidence.png", "feature-maps", "prediction.json", "report.html",
     }  # fmt: skip
-    assert len(list((out / "feature-maps").iterdir())) == 7
+    assert (
+        len(list((out / "feature-maps").glob("*.png"))) == len(list((out / "feature-maps" / "native").iterdir())) == 7
+    )
     document = json.loads((out / "prediction.json").read_text())
     assert document == json.loads(escnn("predict", clip).stdout)
     refused = escnn("visualize", clip, "--out", out)
@@ -286,7 +312,11 @@ def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--layers", "conv1,layr2"], "did you mean layer2"), (["--colormap", "virids"], "did you mean viridis")],
+    [
+        (["--layers", "conv1,layr2"], "did you mean layer2"),
+        (["--colormap", "virids"], "did you mean viridis"),
+        (["--class", "hihg"], "did you mean high"),
+    ],
 )
 def test_visualize_refuses_what_is_not_there_and_writes_nothing(
     model: Path, clip: Path, tmp_path: Path, arguments: list[str], said: str
@@ -295,6 +325,23 @@ def test_visualize_refuses_what_is_not_there_and_writes_nothing(
     assert result.exit_code == 2
     assert said in result.stderr
     assert not (tmp_path / "report").exists()
+
+
+def test_visualize_of_a_folder_writes_a_page_each_and_one_that_compares(
+    model: Path, class_folders: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no sound")
+    result = escnn("visualize", class_folders / "low", bad, "--layers", "conv1", "--class", "high", "--out", out)
+    assert result.exit_code == 3
+    assert result.stdout == f"{out / 'index.html'}\n"
+    assert "bad.wav: not an audio file" in result.stderr
+    index = (out / "index.html").read_text("utf-8")
+    for number in range(10):
+        assert f"./{number}/report.html" in index
+        assert (out / str(number) / "report.html").is_file()
+    assert "bad.wav" in index
 
 
 def test_visualize_a_bad_file_is_one_line_and_no_folder(model: Path, tmp_path: Path) -> None:

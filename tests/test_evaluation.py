@@ -11,7 +11,7 @@ from conftest import SMALL_AUDIO, SMALL_TRAINING
 from escnn import evaluation, runs, training
 from escnn.dataset import load_features, open_dataset
 from escnn.errors import DatasetError, UsageError
-from escnn.evaluation import Evaluation
+from escnn.measures import Evaluation, fit_temperature
 from escnn.prediction import Classifier
 
 
@@ -62,7 +62,7 @@ def test_calibration_error_and_log_loss_of_scores_worked_out_by_hand() -> None:
     scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.25, 0.75]])
     measured = Evaluation(("a", "b"), tuple("wxyz"), np.array([0, 1, 1, 1]), scores)
     # bin of 0.9: half right, gap 0.4, half of the clips; 0.6 and 0.75: right, gaps 0.4 and 0.25, a quarter each
-    assert measured.calibration_error() == pytest.approx(0.4 / 2 + 0.4 / 4 + 0.25 / 4)
+    assert measured.calibration_error == pytest.approx(0.4 / 2 + 0.4 / 4 + 0.25 / 4)
     assert measured.log_loss == pytest.approx(-np.log([0.9, 0.1, 0.6, 0.75]).mean())
     assert Evaluation(("a", "b"), ("w",), np.array([1]), np.array([[1.0, 0.0]])).log_loss < 20  # finite
 
@@ -76,8 +76,8 @@ def test_the_temperature_undoes_what_made_scores_too_sure_or_too_modest(wrong_by
     distorted = np.exp(logits / wrong_by) / np.exp(logits / wrong_by).sum(axis=1, keepdims=True)
     names = tuple(map(str, truth))
     measured = Evaluation(tuple("abcde"), names, truth, distorted)
-    assert evaluation.fit_temperature(measured) == pytest.approx(1 / wrong_by, rel=0.05)
-    assert Evaluation(tuple("abcde"), names, truth, honest).calibration_error() < 0.02
+    assert fit_temperature(measured) == pytest.approx(1 / wrong_by, rel=0.05)
+    assert Evaluation(tuple("abcde"), names, truth, honest).calibration_error < 0.02
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def trained(class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     run = runs.create(tmp_path_factory.mktemp("runs") / "fold5", SMALL_TRAINING, dataset.root)
     features = load_features(dataset, SMALL_AUDIO)
     last = list(training.train(run, dataset, features, device=torch.device("cpu")))[-1]
-    document = evaluation.evaluate_run(run.folder, dataset, device="cpu")
+    document = evaluation.evaluate_run(run, dataset, device="cpu")
     assert document["accuracy"] == pytest.approx(last.held_out_accuracy)  # float16 cache and file agree here
     return run.folder
 

@@ -3,7 +3,7 @@ import torch
 from conftest import SMALL_MODEL
 
 from escnn.config import PRESETS, ModelConfig
-from escnn.model import ResNet, multiply_adds, parameter_count, record_feature_maps
+from escnn.model import ResNet, multiply_adds, parameter_count, reaches, record_feature_maps
 
 SEED = PRESETS["seed-resnet34"].model
 
@@ -70,3 +70,38 @@ def test_multiply_adds_are_those_of_the_published_network_and_of_a_sum_by_hand()
     assert multiply_adds(ResNet(SEED, 50), 128, 431) == pytest.approx(3.98e9, rel=0.005)
     tiny = ResNet(ModelConfig(widths=(4,), depths=(1,), stem_kernel=3), 5)  # 16 x 8, stem 8 x 4, pooled 4 x 2
     assert multiply_adds(tiny, 16, 8) == 8 * 4 * 4 * 9 + 2 * (4 * 2 * 4 * 4 * 9) + 4 * 5
+
+
+@pytest.mark.parametrize("config", [SMALL_MODEL, ModelConfig(widths=(4, 4, 4), depths=(2, 1, 2)), SEED])
+def test_reaches_are_what_a_gradient_reaches(config: ModelConfig) -> None:
+    """Of the value in the middle of each layer, as far as the picture goes."""
+    size = 512
+    small = ModelConfig(
+        widths=(2,) * len(config.widths), depths=config.depths, stem_kernel=config.stem_kernel, shortcut=config.shortcut
+    )
+    network = ResNet(small, 2).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.fill_(0.01)  # nothing negative: no ReLU cuts a path
+    found: dict[str, torch.Tensor] = {}
+    for name in ("conv1", *network.stages):
+        network.get_submodule(name).register_forward_hook(lambda _m, _a, out, name=name: found.__setitem__(name, out))
+    x = torch.rand(1, 1, size, size, dtype=torch.float64, requires_grad=True)
+    network.double()(x)
+    known = reaches(small)
+    assert list(known) == list(_names(small))
+    for name, maps in found.items():
+        middle = maps.shape[2] // 2
+        (gradient,) = torch.autograd.grad(maps[0, 0, middle, middle], x, retain_graph=True)
+        rows = gradient[0, 0].abs().sum(1).nonzero().flatten()
+        centre, half = known[name].step * middle, known[name].extent // 2
+        assert rows[-1] - centre <= half
+        if name != "conv1":  # of what is pooled only the largest value has a gradient
+            assert rows[-1] >= min(size - 1, centre + half - 2 * 4)
+            assert rows[0] <= max(0, centre - half + 2 * 4)
+
+
+def _names(config: ModelConfig) -> list[str]:
+    with torch.inference_mode(), record_feature_maps(network := ResNet(config, 2).eval()) as maps:
+        network(torch.zeros(1, 1, 64, 64))
+    return list(maps)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -31,12 +31,6 @@ def drawn(figure: Figure) -> np.ndarray:
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
-
-
-def captions(figure: Figure) -> list[str]:
-    """What stands above the channels of a layer."""
-    texts = [text.get_text() for axes in figure.get_axes() for text in axes.texts]
-    return [text for text in texts if text.startswith("channel ")]
 
 
 def where(pixels: np.ndarray, color: tuple[int, int, int], tolerance: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -75,8 +69,8 @@ def test_the_envelope_holds_every_extreme():
     samples = np.random.default_rng(0).normal(size=10_007).astype(np.float32)
     low, high = plots.envelope(samples, 300)
     edges = [k * 10_007 // 300 for k in range(301)]
-    assert low.tolist() == [min(samples[a:b]) for a, b in pairwise(edges)]
-    assert high.tolist() == [max(samples[a:b]) for a, b in pairwise(edges)]
+    assert low.tolist() == [min(samples[a:b]) for a, b in itertools.pairwise(edges)]
+    assert high.tolist() == [max(samples[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 def test_the_envelope_of_fewer_samples_than_columns():
@@ -168,25 +162,55 @@ def test_the_peak_of_a_map():
     assert plots.peak(np.ones((4, 10))) is None
 
 
-@pytest.mark.usefixtures("our_style")
-def test_a_layer_shows_its_mean_and_its_strongest_channels():
+def test_a_layer_shows_its_mean_and_its_strongest_channels_in_order(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "_paste", lambda sheet, picture, box: drawn.append((np.asarray(picture), box)))
     activations = np.random.default_rng(0).random((6, 4, 8)).astype(np.float32)
     activations[4] += 10
-    figure = plots.layer.__wrapped__("layer1", activations, 5.0, top_channels=3)
-    titles = [axes.get_title("left") for axes in figure.get_axes()]
-    assert len(named := captions(figure)) == 3 and named[0] == "channel 4"
-    shown = figure.get_axes()[titles.index("mean over 6 channels")].images[0]
-    assert np.allclose(shown.get_array(), activations.mean(axis=0))
-    assert shown.origin == "lower"
+    activations[1] += 5
+    plots.layer("layer1", activations, 5.0, top_channels=2)
+    mean, legend, first, second, shared = drawn
+    limits = (0, float(activations.mean(axis=0).max()))
+    assert (mean[0] == np.asarray(plots.feature_map(activations.mean(axis=0), limits, "viridis"))).all()
+    limits = (0, float(activations[4].max()))
+    for (picture, _), channel in ((first, 4), (second, 1)):
+        assert (picture == np.asarray(plots.feature_map(activations[channel], limits, "viridis"))).all()
+    assert legend[0].shape == shared[0].shape == (256, 1)
+    assert (legend[0][:, 0] == np.arange(255, -1, -1)).all(), "high values on top"
 
 
-@pytest.mark.usefixtures("our_style")
 @pytest.mark.parametrize("count", [0, 1, 5, 64])
-def test_a_layer_shows_as_many_channels_as_are_asked_for(count):
-    figure = plots.layer.__wrapped__("layer3", np.ones((64, 8, 14), dtype=np.float32), 5.0, top_channels=count)
-    assert len(captions(figure)) == count
-    assert sum(len(axes.images) for axes in figure.get_axes()) == 1 + count
-    assert figure.get_figwidth() / figure.get_figheight() < 4, "not a ribbon"
+def test_a_layer_shows_as_many_channels_as_are_asked_for_side_by_side(monkeypatch, count):
+    boxes = []
+    paste = plots._paste
+    monkeypatch.setattr(plots, "_paste", lambda sheet, picture, box: (boxes.append(box), paste(sheet, picture, box)))
+    image = plots.layer("layer3", np.ones((64, 8, 14), dtype=np.float32), 5.0, top_channels=count)
+    channels = [box for box in boxes if box[2] - box[0] == 250]
+    assert len(channels) == len(set(channels)) == count
+    assert image.width / image.height < 4, "not a ribbon"
+    for left, top, right, bottom in boxes:
+        assert 0 <= left < right <= image.width
+        assert 0 <= top < bottom <= image.height
+    for one, other in itertools.combinations(boxes, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1], "no overlap"
+
+
+def test_an_overlay_is_clear_where_there_is_nothing():
+    values = np.array([[0.0, 0.5], [1.0, 2.0]], dtype=np.float32)
+    image = Image.open(io.BytesIO(plots.png_bytes(plots.overlay(values, (0.0, 1.0))))).convert("RGBA")
+    assert np.asarray(image)[::-1, :, 3].tolist() == [[0, 128], [255, 255]]
+
+
+def test_evidence_is_bright_where_it_is_and_leaves_the_rest_grey():
+    decibels = np.full((32, 40), -60.0, dtype=np.float32)
+    decibels[:16] = -20.0
+    marked = np.zeros((32, 40), dtype=np.float32)
+    marked[8:12, 10:20] = 1.0
+    figure = plots.evidence.__wrapped__(decibels, marked, np.linspace(100, 4000, 32).tolist(), 0.01, "a")
+    ground, over = figure.get_axes()[0].images
+    assert ground.get_cmap().name == "gray"
+    assert (over.get_alpha() == marked).all()
+    assert np.allclose(over.get_array(), marked)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0])
@@ -204,7 +228,7 @@ def test_confusion_names_are_readable_and_counts_stand_in_their_cells():
     axes = figure.axes[0]
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         boxes = [tick.get_window_extent() for tick in ticks]
-        assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
         assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
         assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
         assert all(tick.get_fontsize() * plots.DPI / 72 >= 12 for tick in ticks), "pixels"

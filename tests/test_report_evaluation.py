@@ -147,8 +147,8 @@ def page() -> EvaluationPage:
         for k, (true, said) in enumerate(answers)
         if true != 4
     ]
-    clips.append(EvaluatedClip("5-a.wav", 3, 3, 0.99961, 0.99961, 5, flac=b"fLaC of a cat"))
-    clips[2] = replace(clips[2], flac=b"fLaC of a wave")
+    clips.append(EvaluatedClip("5-a.wav", 3, 3, 0.99961, 0.99961, 5, mp3=b"fLaC of a cat"))
+    clips[2] = replace(clips[2], mp3=b"fLaC of a wave")
     return page_of(labels, clips)
 
 
@@ -331,7 +331,7 @@ def test_the_page_says_what_was_measured(page):
 
 
 def test_the_page_without_its_optional_parts(page):
-    few = [replace(clip, flac=None) for clip in page.clips if clip.true == clip.predicted]
+    few = [replace(clip, mp3=None) for clip in page.clips if clip.true == clip.predicted]
     model = EvaluatedModel("m", 1, "Somehow.")
     bare = page_of(page.labels[:4], few)
     outline = Outline(render_evaluation(replace(bare, curves=(), model=model, versions=())))

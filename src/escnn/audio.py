@@ -221,6 +221,20 @@ def windows(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
         yield np.concatenate((previous, rest))[-length:]
 
 
+def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
+    """A sound as a file for a page to play.
+
+    Args:
+        samples: (time,); what exceeds -1..1 is clipped.
+        sample_rate: in Hz.
+        kind: ``FLAC`` (16 bits), which keeps it as it is, or ``MP3``, a sixth of that and without delay.
+    """
+    encoded = io.BytesIO()
+    quality = {"bitrate_mode": "VARIABLE"} if kind == "MP3" else {"subtype": "PCM_16"}
+    soundfile.write(encoded, np.clip(samples, -1, 1), sample_rate, format=kind, **quality)
+    return encoded.getvalue()
+
+
 def _open_descriptor(path: Path, name: str) -> int:
     if path.is_dir():
         raise AudioError(f"{name}: is a folder", code="folder", hint="give the files in it")

@@ -183,7 +183,9 @@ def _train_one(run: Run, dataset: Dataset, device: torch.device) -> None:
                 on_epoch(metrics)
     if run.config.fold:
         with console.progress(f"evaluating fold {run.config.fold}") as advance:
-            document = evaluation.evaluate_run(run.folder, dataset, device=device.type, on_progress=advance)
+            document = evaluation.evaluate_run(
+                run, dataset, device=device.type, command=sys.argv[1:], on_progress=advance
+            )
         console.message(
             f"{run.folder}: {100 * document['accuracy']:.2f} % of fold {document['fold']} named right, "
             f"{100 * document['top5_accuracy']:.2f} % within the first five"
@@ -194,10 +196,12 @@ def _cross_validation(folder: Path, todo: list[Run], dataset: Dataset, device: s
     from escnn import evaluation
 
     with console.progress("evaluating") as advance:
-        document = evaluation.cross_validate(
-            [run.folder for run in todo], dataset, folder, device=device, on_progress=advance
+        measured, documents = evaluation.evaluate_runs(
+            [run.folder for run in todo], dataset, device=device, on_progress=advance
         )
-    console.cross_validation(document)
+    evaluation.write_cross_validation(folder, measured, documents)
+    evaluation.write_page(folder, measured, documents, dataset, command=sys.argv[1:])
+    console.cross_validation(evaluation.cross_validation_summary(documents))
 
 
 @app.command(epilog="Example: escnn evaluate --model runs/fold5-1")
@@ -212,6 +216,12 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for JSON, CSV and the confusion matrix.")
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--report", help="Write a page to explore as well, into --out or ./evaluation.")
+    ] = False,
+    embed_audio: Annotated[
+        bool, typer.Option("--embed-audio", help="Put every clip into that page: about 40 kB each.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON to stdout.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
     views: Views = 1,
@@ -227,6 +237,10 @@ def evaluate(
         from escnn.files import default_data_folder, output_folder
         from escnn.prediction import Classifier
 
+    if embed_audio and not page:
+        raise UsageError("--embed-audio puts sounds into a page", hint="add --report")
+    if page and out is None:
+        out = Path("evaluation")
     if cross_validate is not None:
         if fold is not None:
             raise UsageError("--cross-validate measures every run on its own fold", hint="leave out --fold")
@@ -235,30 +249,37 @@ def evaluate(
         if out is not None:
             output_folder(out, force=force)
         with console.progress("evaluating") as advance:
-            document = evaluation.cross_validate(found, dataset, out, device=device, views=views, on_progress=advance)
-        if as_json:
-            console.json_document(document)
-        else:
-            console.cross_validation(document)
-        return
-    classifier = Classifier.load(model, device=device, views=views)
-    dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(classifier))
-    chosen = evaluation.choose_fold(classifier, dataset, fold)
-    clips = dataset.fold(chosen)
+            measured, documents = evaluation.evaluate_runs(
+                found, dataset, device=device, views=views, on_progress=advance
+            )
+        document, show = evaluation.cross_validation_summary(documents), console.cross_validation
+        if out is not None:
+            evaluation.write_cross_validation(out, measured, documents)
+    else:
+        classifier = Classifier.load(model, device=device, views=views)
+        dataset = open_dataset(data or default_data_folder(), seed=evaluation.split_seed(classifier))
+        chosen = evaluation.choose_fold(classifier, dataset, fold)
+        clips = dataset.fold(chosen)
+        if out is not None:
+            output_folder(out, force=force)
+        if chosen in evaluation.folds_seen(classifier):
+            console.warning(
+                f"the model has learnt from fold {chosen}: this says little about sounds that it has not heard"
+            )
+        with console.progress(f"evaluating fold {chosen}") as advance:
+            measured = evaluation.evaluate(classifier, dataset, clips, advance)
+        document, show = evaluation.summary(measured, classifier, chosen), console.evaluation
+        documents = [document]
+        if out is not None:
+            evaluation.write_evaluation(out, measured, document)
     if out is not None:
-        output_folder(out, force=force)
-    if chosen in evaluation.folds_seen(classifier):
-        console.warning(f"the model has learnt from fold {chosen}: this says little about sounds that it has not heard")
-    with console.progress(f"evaluating fold {chosen}") as advance:
-        measured = evaluation.evaluate(classifier, dataset, clips, advance)
-    document = evaluation.summary(measured, classifier, chosen)
-    if out is not None:
-        evaluation.write_evaluation(out, measured, document)
         console.message(f"written to {out}")
+        if page:
+            evaluation.write_page(out, measured, documents, dataset, embed_audio=embed_audio, command=sys.argv[1:])
     if as_json:
         console.json_document(document)
     else:
-        console.evaluation(document)
+        show(document)
 
 
 @app.command(epilog="Example: escnn predict clip.wav | jq .predictions[0].label")
@@ -322,9 +343,12 @@ def _output_format(asked: str | None, *, one: bool) -> str:
 
 @app.command(epilog="Example: escnn visualize clip.wav --out report/")
 def visualize(
-    audio: Annotated[str, typer.Argument(help="A sound file, or - for stdin.")],
+    audio: Annotated[list[str], typer.Argument(help="Files, folders, or - for a sound on stdin.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the page.")] = Path("report"),
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="LABEL", help="Show what spoke for this class, too.")
+    ] = None,
     channels: Annotated[int, typer.Option(min=0, max=64, help="Strongest channels to show of every layer.")] = 8,
     layers: Annotated[
         str | None, typer.Option(help="Only these layers, separated by commas, such as conv1,layer4.")
@@ -339,38 +363,49 @@ def visualize(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what the network hears in a clip: spectrogram, waveform, feature maps and one page with all of it."""
+    """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared."""
     from escnn import inputs
 
-    source, name = inputs.one_sound(audio)
+    names = inputs.gather(audio, None)
     with console.working("starting torch"):
         from escnn import visualization
         from escnn.files import output_folder
-        from escnn.prediction import Classifier
+        from escnn.listening import listen
+        from escnn.prediction import Classifier, Failure
+        from escnn.sound_page import Choices
 
     visualization.check_colormap(colormap)
     classifier = Classifier.load(model, device=device)
-    with console.working("looking"):
-        seen = visualization.look(classifier, source, name)
-        chosen = visualization.choose_layers(seen, layers.split(",") if layers else None)
+    choices = Choices(
+        layers=visualization.choose_layers(classifier, layers.split(",") if layers else None),
+        top_k=top_k,
+        asked=visualization.find_classes(classifier, classes or []),
+        channels=channels,
+        colormap=colormap,
+        command=sys.argv[1:],
+    )
+    failures = 0
+    if inputs.is_one_sound(names):
+        source, name = inputs.one_sound(names[0])
+        with console.working("listening"):
+            seen = listen(classifier, source, name, explained=choices.explained, asked=choices.asked)
+            output_folder(out, force=force)
+            page = visualization.write(seen, classifier, out, choices)
+        console.heard(seen.prediction)
+    else:
         output_folder(out, force=force)
-        page = visualization.write(
-            seen,
-            classifier,
-            out,
-            layers=chosen,
-            top_k=top_k,
-            channels=channels,
-            colormap=colormap,
-            command=sys.argv[1:],
-        )
-    for text in seen.prediction.warnings:
-        console.warning(f"{name}: {text}")
-    label, _, score = seen.prediction.top(1)[0]
-    console.message(f"{name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")
+        page = out / "index.html"
+        for result in visualization.write_several(classifier, inputs.find_sounds(names), out, choices):
+            if isinstance(result, Failure):
+                failures += 1
+                console.error(result.error)
+            else:
+                console.heard(result)
     console.result(str(page))
     if open_page:
         typer.launch(str(page))
+    if failures:
+        raise typer.Exit(3)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from escnn.errors import EscnnError
 from escnn.files import atomic_path, output_error
 
 if TYPE_CHECKING:
+    from escnn.prediction import Prediction
     from escnn.training import EpochMetrics
 
 LINE_EVERY_SECONDS = 10.0  # how often progress prints a line where there is no terminal to draw a bar on
@@ -79,6 +80,14 @@ def result(line: str) -> None:
         raise  # the reader has seen enough: no error
     except OSError as error:
         raise output_error(Path("stdout"), error) from error
+
+
+def heard(prediction: Prediction) -> None:
+    """What a sound was named, and the warnings about it."""
+    for text in prediction.warnings:
+        warning(f"{prediction.name}: {text}")
+    label, _, score = prediction.top(1)[0]
+    message(f"{prediction.name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")
 
 
 def json_line(document: Mapping[str, Any]) -> None:

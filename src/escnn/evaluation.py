@@ -5,132 +5,24 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from escnn import checkpoint, files, plots
 from escnn.dataset import Clip, Dataset
 from escnn.errors import DatasetError, UsageError
+from escnn.evaluation_page import evaluation_page
+from escnn.measures import Evaluation, pool
+from escnn.model import parameter_count
 from escnn.prediction import Classifier, Failure
+from escnn.report.evaluation import EpochScore, render_evaluation
+from escnn.runs import Run
 
 SCHEMA = "escnn.evaluation/1"
 SCORE = ("fold", "clips", "views", "accuracy", "top5_accuracy", "macro_f1", "log_loss", "calibration_error")
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores of labelled clips: `truth` (clips,), class ids; `scores` (clips, classes), rows adding up to one."""
-
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    truth: NDArray[np.int64]
-    scores: NDArray[np.float32]
-
-    @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Class id with the highest score, (clips,)."""
-        best: NDArray[np.int64] = self.scores.argmax(axis=1)
-        return best
-
-    @property
-    def accuracy(self) -> float:
-        """Share of clips named right."""
-        return float((self.predicted == self.truth).mean())
-
-    def top_k_accuracy(self, k: int) -> float:
-        """Share of clips whose class is among the `k` highest scores."""
-        best = np.argsort(-self.scores, axis=1, kind="stable")[:, :k]
-        return float((best == self.truth[:, None]).any(axis=1).mean())
-
-    @property
-    def log_loss(self) -> float:
-        """Mean of -ln of the score that the true class was given; 0 is perfect."""
-        scores = self.scores[np.arange(len(self.truth)), self.truth]
-        return float(-np.log(np.maximum(scores, 1e-7)).mean())
-
-    def calibration_error(self, bins: int = 15) -> float:
-        """Expected calibration error (C. Guo et al., 2017): how far scores and shares of right answers lie apart.
-
-        Clips are sorted into `bins` by their highest score; the gap between mean score and accuracy of each bin counts
-        with its share of the clips.
-        """
-        sure, right = self.scores.max(axis=1), self.predicted == self.truth
-        place = np.minimum((sure * bins).astype(np.int64), bins - 1)
-        gaps = np.bincount(place, weights=sure - right, minlength=bins)
-        return float(np.abs(gaps).sum() / len(self.truth))
-
-    @property
-    def confusion(self) -> NDArray[np.int64]:
-        """Counts (classes, classes): row the true class, column the predicted one."""
-        matrix = np.zeros((len(self.labels), len(self.labels)), dtype=np.int64)
-        np.add.at(matrix, (self.truth, self.predicted), 1)
-        return matrix
-
-    def per_class(self) -> pd.DataFrame:
-        """A row a class: precision, recall, F1 (0 where undefined) and the number of its clips."""
-        matrix = self.confusion
-        hits, predicted, clips = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
-        precision = hits / np.maximum(predicted, 1)
-        recall = hits / np.maximum(clips, 1)
-        f1 = 2 * hits / np.maximum(predicted + clips, 1)
-        return pd.DataFrame(
-            {
-                "label": self.labels,
-                "precision": precision,
-                "recall": recall,
-                "f1": f1,
-                "clips": clips,
-                "predicted": predicted,
-            }
-        )
-
-    def most_confused(self, count: int = 10) -> list[dict[str, Any]]:
-        """Pairs of true and predicted class with the most mistakes, most first."""
-        matrix = self.confusion
-        np.fill_diagonal(matrix, 0)
-        order = np.argsort(-matrix, axis=None, kind="stable")[:count]
-        pairs = [np.unravel_index(place, matrix.shape) for place in order]
-        return [
-            {"true": self.labels[row], "predicted": self.labels[column], "clips": int(matrix[row, column])}
-            for row, column in pairs
-            if matrix[row, column] > 0
-        ]
-
-    def predictions(self) -> pd.DataFrame:
-        """A row a clip: its name, true and predicted class, the scores of both, and whether it was named right."""
-        rows = np.arange(len(self.truth))
-        return pd.DataFrame(
-            {
-                "clip": self.names,
-                "true": [self.labels[index] for index in self.truth],
-                "predicted": [self.labels[index] for index in self.predicted],
-                "score": self.scores[rows, self.predicted],
-                "true_score": self.scores[rows, self.truth],
-                "correct": self.predicted == self.truth,
-            }
-        )
-
-
-def fit_temperature(evaluation: Evaluation) -> float:
-    """The number by which to divide logits so that scores say how often the network is right (C. Guo et al., 2017).
-
-    It makes the log loss least. Below one the network was too modest, above one too sure; which class is named never
-    changes. To be fitted on clips that the network has not learnt from.
-    """
-    logits = np.log(np.maximum(evaluation.scores.astype(np.float64), 1e-12))  # but for a constant of each clip
-    true = logits[np.arange(len(evaluation.truth)), evaluation.truth]
-    low, high = 0.05, 20.0  # of the factor 1 / temperature, in which the log loss is convex: halve where it turns
-    for _ in range(60):
-        factor = (low + high) / 2
-        scaled = np.exp(factor * (logits - logits.max(axis=1, keepdims=True)))
-        expected = (scaled * logits).sum(axis=1) / scaled.sum(axis=1)
-        low, high = (low, factor) if (expected - true).mean() > 0 else (factor, high)
-    return 2 / (low + high)
 
 
 def evaluate(
@@ -202,32 +94,54 @@ def summary(evaluation: Evaluation, classifier: Classifier, fold: int) -> dict[s
         "top5_accuracy": evaluation.top_k_accuracy(5),
         "macro_f1": float(table["f1"][table["clips"] > 0].mean()),
         "log_loss": evaluation.log_loss,
-        "calibration_error": evaluation.calibration_error(),
+        "calibration_error": evaluation.calibration_error,
         "most_confused": evaluation.most_confused(),
         "per_class": json.loads(table.to_json(orient="records")),
-        "model": {"name": classifier.card.name, "sha256": classifier.sha256, "training": classifier.card.training},
+        "model": {
+            "name": classifier.card.name,
+            "sha256": classifier.sha256,
+            "parameters": parameter_count(classifier.network),
+            "training": classifier.card.training,
+        },
     }
 
 
 def evaluate_run(
-    folder: Path, dataset: Dataset, *, device: str = "auto", on_progress: Callable[[int, int], None] | None = None
+    run: Run,
+    dataset: Dataset,
+    *,
+    device: str = "auto",
+    command: Sequence[str] = (),
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a finished run on the fold that it held out; write ``evaluation/``, and the score into the model."""
-    classifier = Classifier.load(folder, device=device)
+    """Evaluate a finished run on the fold that it held out.
+
+    Writes ``evaluation/``, the score into the model, and ``report.html``, the page of the run.
+    """
+    classifier = Classifier.load(run.folder, device=device)
     fold = int(classifier.card.training["fold"])
     evaluation = evaluate(classifier, dataset, dataset.fold(fold), on_progress)
     document = summary(evaluation, classifier, fold)
     score = {key: document[key] for key in SCORE}
-    checkpoint.add_score(folder / checkpoint.MODEL_FILE, score)
-    document["model"]["sha256"] = files.sha256_file(folder / checkpoint.MODEL_FILE)  # of the file with its score in it
-    write_evaluation(folder / "evaluation", evaluation, document)
+    checkpoint.add_score(run.folder / checkpoint.MODEL_FILE, score)
+    # Of the file with its score in it:
+    document["model"]["sha256"] = files.sha256_file(run.folder / checkpoint.MODEL_FILE)
+    curves = [
+        EpochScore(
+            row["epoch"], row["loss"], row["train_accuracy"], row["held_out_accuracy"], row["validation_accuracy"]
+        )
+        for row in run.read_metrics()
+    ]
+    page = evaluation_page(evaluation, [document], dataset, curves=curves, command=command)
+    files.write_text(run.folder / "report.html", render_evaluation(page))
+    write_evaluation(run.folder / "evaluation", evaluation, document)
     return document
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, document: dict[str, Any]) -> None:
     """Write ``evaluation.json`` and, with `write_predictions`, the tables and the confusion matrix."""
-    files.write_json(folder / "evaluation.json", document)
     write_predictions(folder, evaluation)
+    files.write_json(folder / "evaluation.json", document)  # last: with it, a run counts as evaluated
 
 
 def write_predictions(folder: Path, evaluation: Evaluation) -> None:
@@ -255,21 +169,18 @@ def find_fold_runs(folder: Path) -> list[Path]:
     return runs
 
 
-def cross_validate(
+def evaluate_runs(
     runs: Sequence[Path],
     dataset: Dataset,
-    out: Path | None,
     *,
     device: str = "auto",
     views: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Evaluate every run on the fold that it held out.
-
-    With `out`, write ``cross-validation.json`` there and, over all clips, what `write_evaluation` writes.
+) -> tuple[Evaluation, list[dict[str, Any]]]:
+    """Evaluate every run of a cross-validation on the fold that it held out.
 
     Returns:
-        `cross_validation_summary` of the folds.
+        All clips as one evaluation, and `summary` of each fold.
     """
     documents, evaluations = [], []
     for run in runs:
@@ -277,11 +188,28 @@ def cross_validate(
         fold = choose_fold(classifier, dataset, classifier.card.training.get("fold"))
         evaluations.append(evaluate(classifier, dataset, dataset.fold(fold), on_progress))
         documents.append(summary(evaluations[-1], classifier, fold))
-    document = cross_validation_summary(documents)
-    if out is not None:
-        files.write_json(out / "cross-validation.json", document)
-        write_predictions(out, pool(evaluations))
-    return document
+    return pool(evaluations), documents
+
+
+def write_cross_validation(folder: Path, evaluation: Evaluation, documents: Sequence[dict[str, Any]]) -> None:
+    """Write ``cross-validation.json`` and, over all clips, what `write_predictions` writes."""
+    files.write_json(folder / "cross-validation.json", cross_validation_summary(documents))
+    write_predictions(folder, evaluation)
+
+
+def write_page(
+    folder: Path,
+    evaluation: Evaluation,
+    documents: Sequence[dict[str, Any]],
+    dataset: Dataset,
+    *,
+    embed_audio: bool = False,
+    command: Sequence[str] = (),
+) -> Path:
+    """Write ``report.html``, with the sound of every clip in it if `embed_audio`; gives its path."""
+    page = evaluation_page(evaluation, documents, dataset, embed_audio=embed_audio, command=command)
+    files.write_text(folder / "report.html", render_evaluation(page))
+    return folder / "report.html"
 
 
 def split_seed(classifier: Classifier) -> int:
@@ -302,13 +230,3 @@ def cross_validation_summary(documents: Sequence[dict[str, Any]]) -> dict[str, A
         "mean_calibration_error": statistics.fmean(document["calibration_error"] for document in documents),
         "mean_top5_accuracy": statistics.fmean(document["top5_accuracy"] for document in documents),
     }
-
-
-def pool(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Several folds as one evaluation; every clip was scored by the model that did not learn from it."""
-    return Evaluation(
-        labels=evaluations[0].labels,
-        names=tuple(name for evaluation in evaluations for name in evaluation.names),
-        truth=np.concatenate([evaluation.truth for evaluation in evaluations]),
-        scores=np.concatenate([evaluation.scores for evaluation in evaluations]),
-    )

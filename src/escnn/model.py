@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,31 @@ def multiply_adds(model: ResNet, mels: int, frames: int) -> int:
             module.register_forward_hook(count)
     twin(torch.empty(1, 1, mels, frames, device="meta"))
     return counted
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a layer's values come from, the same along both axes of the log-mel: value i is centred on cell ``step`` i
+    and is made from ``extent`` cells around it (those beyond a border are zeros).
+    """
+
+    step: int
+    extent: int
+
+
+def reaches(config: ModelConfig) -> dict[str, Reach]:
+    """The reach of every layer that `record_feature_maps` records, by its name."""
+    step, extent = 4, config.stem_kernel + 2 * 2  # a convolution of stride 2, then pooling over 3 of its values
+    found = {"conv1": Reach(step, extent)}
+    for number, depth in enumerate(config.depths, start=1):
+        for index in range(depth):
+            extent += 2 * step  # the first convolution of the block reaches one value further to both sides
+            if index == 0 and number > 1:
+                step *= 2
+            extent += 2 * step  # the second
+            found[f"layer{number}.block{index}.conv"] = found[f"layer{number}.block{index}.relu"] = Reach(step, extent)
+        found[f"layer{number}"] = Reach(step, extent)
+    return found
 
 
 @contextmanager

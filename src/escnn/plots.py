@@ -11,6 +11,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
@@ -18,11 +19,13 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 Floats = NDArray[np.floating[Any]]
 Rows = Sequence[Mapping[str, Any]]
@@ -32,11 +35,13 @@ P = ParamSpec("P")
 SPECTROGRAM_COLORS = "magma"
 POSITIVE_COLORS = "viridis"  # perceptually even, for values >= 0
 SIGNED_COLORS = "RdBu_r"  # blue, white at zero, red
-PURPLE, GREY = "#5f187f", "#8a8194"
+EVIDENCE_COLORS = "inferno"
+PURPLE, GREY, INK = "#5f187f", "#8a8194", "#4a4353"
 
 DPI = 150
 SPECTROGRAM_RANGE_DB = 80.0  # what is fainter than the loudest point by more is drawn in the lowest colour
 LABELLED_HZ = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
+TIME_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # seconds between labels
 TICK_DISTANCE = 0.05  # share of the height: closer labels would touch
 STYLE = {
     "font.size": 9,
@@ -91,55 +96,68 @@ def spectrogram(decibels: Floats, mel_frequencies_hz: Sequence[float], hop_secon
 
     `mel_frequencies_hz` are the centres of the bands, lowest first. Frame k is centred on ``k * hop_seconds``.
     """
-    mels, frames = decibels.shape
     limits = decibel_limits(decibels)
-    figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
-    edges = (-0.5 * hop_seconds, (frames - 0.5) * hop_seconds, 0, mels)
+    figure, axes, edges = _spectrogram_axes(decibels, mel_frequencies_hz, hop_seconds, title)
     image = _show(axes, decibels, limits, SPECTROGRAM_COLORS, edges)
-    ticks = frequency_ticks(mel_frequencies_hz)
-    axes.set_yticks([height * mels for _, height in ticks], [label for label, _ in ticks])
-    axes.set(xlim=(0, (frames - 0.5) * hop_seconds), xlabel="seconds", ylabel="Hz")
-    axes.set_title(_printable(title))
     extend = "min" if float(decibels.min()) < limits[0] else "neither"
     figure.colorbar(image, ax=axes, label="dB", pad=0.015, aspect=30, extend=extend)
     return figure
 
 
 @_drawn
-def layer(name: str, activations: Floats, seconds: float, top_channels: int = 8, colormap: str | None = None) -> Figure:
+def evidence(
+    decibels: Floats, marked: Floats, mel_frequencies_hz: Sequence[float], hop_seconds: float, title: str
+) -> Figure:
+    """What spoke for a class, `marked`, shape (mels, frames), at least 0, over the spectrogram in grey."""
+    limits = evidence_limits(marked)
+    figure, axes, edges = _spectrogram_axes(decibels, mel_frequencies_hz, hop_seconds, title)
+    _show(axes, decibels, decibel_limits(decibels), "gray", edges)
+    image = _show(axes, marked, limits, EVIDENCE_COLORS, edges)
+    image.set_alpha(np.clip(marked / limits[1], 0, 1))
+    scale = ScalarMappable(Normalize(*limits), EVIDENCE_COLORS)  # without the picture's transparency
+    figure.colorbar(scale, ax=axes, label="evidence, 1: strongest", pad=0.015, aspect=30, extend="max")
+    return figure
+
+
+def layer(
+    name: str, activations: Floats, seconds: float, top_channels: int = 8, colormap: str | None = None
+) -> Image.Image:
     """One layer of the network: the mean over its channels, and the channels that answer most strongly.
 
     `activations` has shape (channels, height, width) and covers `seconds`. The channels share one colour scale; their
-    mean has its own, because it is so much weaker that theirs would show it as one flat colour.
+    mean has its own, because it is so much weaker that theirs would show it as one flat colour. Drawn without
+    matplotlib, which would need a tenth of a second for each of a network's many layers.
     """
     channels, height, width = activations.shape
     colors = colormap or colormap_for(activations)
     strongest = strongest_channels(activations, top_channels)
     columns = math.ceil(math.sqrt(2 * len(strongest)))
     rows = math.ceil(len(strongest) / max(columns, 1))
-    # Every part has its place in inches: laying the figure out anew for each layer would take most of the time.
-    wide, high = 5.4 + (1.75 * columns + 0.9 if strongest else 0), max(3.4, 1.3 * rows + 0.8)
-    figure = Figure(figsize=(wide, high), dpi=DPI)
-
-    def place(left: float, bottom: float, across: float, up: float) -> Axes:
-        return figure.add_axes((left / wide, bottom / high, across / wide, up / high))
-
-    figure.text(
-        0.2 / wide, 1 - 0.3 / high, f"{name}   {channels} channels × {height} high × {width} wide", weight="bold"
-    )
+    sheet = Image.new("RGB", (790 + (270 * columns + 130 if strongest else 0), max(510, 195 * rows + 105)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((30, 25), f"{name}   {channels} channels × {height} high × {width} wide", "black", _font(21, bold=True))
     mean = activations.mean(axis=0)  # (height, width)
-    axes = place(0.75, high - 2.8, 3.6, 2.05)
-    image = _show(axes, mean, value_limits(mean), colors, (0, seconds, 0, 1))
-    axes.set_title(f"mean over {channels} channels")
-    axes.set_yticks([0, 1], ["low", "high"])
-    axes.set(xlabel="seconds", ylabel="frequency")
-    figure.colorbar(image, cax=place(4.5, high - 2.8, 0.12, 2.05))
+    left, top, right, bottom = 110, 105, 650, 413
+    draw.text((left, top - 31), f"mean over {channels} channels", "black", _font(21))
+    _paste(sheet, feature_map(mean, value_limits(mean), colors), (left, top, right, bottom))
+    draw.rectangle((left, top, right, bottom), outline=INK)
+    step = next(step for step in TIME_STEPS if seconds / step <= 6)
+    for number in range(math.floor(seconds / step + 1e-6) + 1):
+        x = left + round((right - left) * number * step / seconds)
+        draw.line((x, bottom, x, bottom + 7), INK, 2)
+        draw.text((x, bottom + 12), f"{number * step:g}", INK, _font(19), anchor="ma")
+    draw.text(((left + right) / 2, bottom + 40), "seconds", INK, _font(19), anchor="ma")
+    for text, y in (("high", top + 8), ("frequency", (top + bottom) / 2), ("low", bottom - 8)):
+        draw.text((left - 10, y), text, INK, _font(19 if text != "frequency" else 16), anchor="rm")
+    _draw_legend(sheet, value_limits(mean), colors, (675, top, 692, bottom))
     if strongest:
-        grid = place(5.5, high - 0.5 - 1.3 * rows, 1.75 * columns, 1.3 * rows)
-        image = _show_channels(grid, activations, strongest, colors, columns)
-        figure.colorbar(image, cax=place(wide - 0.7, high - 0.47 - 1.3 * rows, 0.12, 1.3 * rows - 0.25))
-    return figure
+        shared = value_limits(activations[strongest])
+        for place, channel in enumerate(strongest):
+            x, y = 810 + 270 * (place % columns), 78 + 195 * (place // columns)
+            draw.text((x, y), f"channel {channel}", "black", _font(17))
+            _paste(sheet, feature_map(activations[channel], shared, colors), (x, y + 27, x + 250, y + 177))
+        _draw_legend(sheet, shared, colors, (sheet.width - 118, 105, sheet.width - 101, 60 + 195 * rows))
+    return sheet
 
 
 @_drawn
@@ -207,6 +225,13 @@ def feature_map(values: Floats, limits: tuple[float, float], colormap: str) -> I
     return _paletted(shades, colormap)
 
 
+def overlay(values: Floats, limits: tuple[float, float]) -> Image.Image:
+    """A `feature_map` to lay over another picture: the lower its value, the clearer a pixel."""
+    image = feature_map(values, limits, EVIDENCE_COLORS)
+    image.info["transparency"] = bytes(range(256))
+    return image
+
+
 def color_bar(colormap: str) -> Image.Image:
     """The 256 colours of a map from lowest to highest, one pixel high: the legend of a `feature_map`."""
     return _paletted(np.arange(256, dtype=np.uint8)[np.newaxis], colormap)
@@ -243,6 +268,11 @@ def decibel_limits(decibels: Floats) -> tuple[float, float]:
     return min(max(float(decibels.min()), high - SPECTROGRAM_RANGE_DB), high - 1.0), high
 
 
+def evidence_limits(marked: Floats) -> tuple[float, float]:
+    """Colour range of evidence: from 0 to what only a few points exceed, which would leave the rest in the dark."""
+    return 0.0, float(np.quantile(marked, 0.995)) or float(marked.max()) or 1.0
+
+
 def value_limits(values: Floats) -> tuple[float, float]:
     """Colour range of a layer: from 0 when nothing is negative, else symmetric, so that zero is in the middle."""
     largest = float(np.abs(values).max()) or 1.0
@@ -276,6 +306,20 @@ def _paletted(shades: NDArray[np.uint8], colormap: str) -> Image.Image:
     return image
 
 
+def _spectrogram_axes(
+    decibels: Floats, mel_frequencies_hz: Sequence[float], hop_seconds: float, title: str
+) -> tuple[Figure, Axes, Edges]:
+    """A figure for pictures of (mels, frames), its axes in seconds and Hz, and where the edges of a picture belong."""
+    mels, frames = decibels.shape
+    figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    ticks = frequency_ticks(mel_frequencies_hz)
+    axes.set_yticks([height * mels for _, height in ticks], [label for label, _ in ticks])
+    axes.set(xlim=(0, (frames - 0.5) * hop_seconds), ylim=(0, mels), xlabel="seconds", ylabel="Hz")
+    axes.set_title(_printable(title))
+    return figure, axes, (-0.5 * hop_seconds, (frames - 0.5) * hop_seconds, 0, mels)
+
+
 def _show(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str, edges: Edges) -> AxesImage:
     """Draw `values`, shape (height, width), first row lowest."""
     low, high = limits
@@ -284,16 +328,31 @@ def _show(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str
     )
 
 
-def _show_channels(axes: Axes, activations: Floats, chosen: Sequence[int], colormap: str, columns: int) -> AxesImage:
-    """Draw the `chosen` channels side by side in one pair of axes (one each is slow), on one scale."""
-    shared = value_limits(activations[chosen])
-    for place, channel in enumerate(chosen):
-        row, column = divmod(place, columns)
-        image = _show(axes, activations[channel], shared, colormap, (column, column + 0.92, row + 0.97, row + 0.2))
-        axes.text(column, row + 0.15, f"channel {channel}", fontsize=8)
-    axes.set(xlim=(0, columns), ylim=(math.ceil(len(chosen) / columns), 0))
-    axes.set_axis_off()
-    return image
+def _paste(sheet: Image.Image, picture: Image.Image, box: tuple[int, int, int, int]) -> None:
+    """Put a feature map into a box of a sheet, its pixels as even rectangles."""
+    left, top, right, bottom = box
+    sheet.paste(picture.convert("RGB").resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
+
+
+def _draw_legend(
+    sheet: Image.Image, limits: tuple[float, float], colormap: str, box: tuple[int, int, int, int]
+) -> None:
+    """An upright colour bar with the values of its ends and its middle."""
+    _, top, right, bottom = box
+    draw = ImageDraw.Draw(sheet)
+    _paste(sheet, color_bar(colormap).rotate(90, expand=True), box)
+    draw.rectangle(box, outline=INK)
+    low, high = limits
+    for value, y in ((high, top), ((low + high) / 2, (top + bottom) // 2), (low, bottom)):
+        draw.line((right, y, right + 6, y), INK, 2)
+        draw.text((right + 12, y), f"{value:.3g}".replace("-", "\u2212"), INK, _font(17), anchor="lm")
+
+
+@functools.cache
+def _font(pixels: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """The typeface that comes with matplotlib and that its figures are set in."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), pixels)
 
 
 def _draw_columns(axes: Axes, rows: Rows, ending: str, scale: float) -> None:

@@ -60,6 +60,14 @@ class Run:
         writer.writerows(rows)
         files.write_text(self.folder / METRICS_FILE, text.getvalue())
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of ``metrics.csv``: numbers, or None where nothing was measured."""
+        with (self.folder / METRICS_FILE).open(newline="", encoding="utf-8") as table:
+            return [
+                {key: None if cell == "" else int(cell) if key == "epoch" else float(cell) for key, cell in row.items()}
+                for row in csv.DictReader(table)
+            ]
+
 
 def create(out: Path | None, config: TrainConfig, data: Path) -> Run:
     """Make the folder of a new run: `out`, or the next free ``runs/fold<n>-<number>``.

@@ -37,7 +37,7 @@ class EvaluatedClip:
     score: float  # of the predicted class
     true_score: float  # of the true class; the same where both are one
     fold: int
-    flac: bytes | None = None  # its sound, to listen to
+    mp3: bytes | None = None  # its sound, to listen to
 
 
 @dataclass(frozen=True, slots=True)
