@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import SMALL_AUDIO, SMALL_TRAINING
 
-from escnn import checkpoint, runs, training
+from escnn import checkpoint, optimization, runs, training
 from escnn.config import TrainConfig
 from escnn.dataset import Dataset, Features, load_features, open_dataset, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
@@ -105,7 +105,7 @@ def test_the_seed_decides_order_and_augmentation_too(
 
 def test_muon_moves_convolutions_adamw_the_rest_and_nothing_is_left_out() -> None:
     network = ResNet(SMALL_TRAINING.model, 3)
-    muon, adamw = training.make_optimizers(network, dataclasses.replace(SMALL_TRAINING, optimizer="muon"))
+    muon, adamw = optimization.make_optimizers(network, dataclasses.replace(SMALL_TRAINING, optimizer="muon"))
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     by_muon, by_adamw = (
         {names[id(weight)] for group in optimizer.param_groups for weight in group["params"]}
@@ -120,7 +120,7 @@ def test_muon_moves_convolutions_adamw_the_rest_and_nothing_is_left_out() -> Non
     assert adamw.param_groups[1]["weight_decay"] == 0.0
     assert {"classify.bias", "conv1.norm.weight"} <= no_decay
     assert "classify.weight" not in no_decay
-    assert len(training.make_optimizers(network, dataclasses.replace(SMALL_TRAINING, optimizer="adamw"))) == 1
+    assert len(optimization.make_optimizers(network, dataclasses.replace(SMALL_TRAINING, optimizer="adamw"))) == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -150,10 +150,10 @@ def test_augmentation_is_told_how_far_the_training_is(
 
 
 def test_precision_is_what_was_asked_for_and_auto_is_one_that_the_machine_has() -> None:
-    assert training.choose_precision("float32", CPU) is torch.float32
-    assert training.choose_precision("bfloat16", CPU) is torch.bfloat16
+    assert optimization.choose_precision("float32", CPU) is torch.float32
+    assert optimization.choose_precision("bfloat16", CPU) is torch.bfloat16
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert training.choose_precision("auto", CPU) is (torch.bfloat16 if fast else torch.float32)
+    assert optimization.choose_precision("auto", CPU) is (torch.bfloat16 if fast else torch.float32)
 
 
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path: Path, dataset: Dataset, features: Features) -> None:
@@ -277,5 +277,5 @@ def test_the_running_mean_is_the_textbook_formula_after_its_start() -> None:
     with torch.no_grad():
         mean.weight.fill_(1.0)
         now.weight.fill_(0.0)
-    training.update_mean(mean, now, decay=0.9, step=10_000)
+    optimization.update_mean(mean, now, decay=0.9, step=10_000)
     assert mean.weight.item() == pytest.approx(0.9)

@@ -206,6 +206,7 @@ PRESETS: dict[str, TrainConfig] = {
         learning_rate=2e-3,
         weight_decay=0.01,
         label_smoothing=0.1,
+        precision="float32",
         ema_decay=0.0,
         audio=AudioConfig(n_fft=1024, hop_length=512, f_min=0.0, f_max=22_050.0),
         model=ModelConfig(

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
-from torch import Tensor, nn
+from torch import Tensor
 
 from escnn import checkpoint, files, plots
 from escnn.augment import augment
@@ -27,7 +27,7 @@ from escnn.dataset import Dataset, Features, split
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
 from escnn.features import Normalization, normalize
 from escnn.model import ResNet, multiply_adds, parameter_count
-from escnn.muon import Muon
+from escnn.optimization import choose_precision, make_optimizers, update_mean
 from escnn.runs import Run
 
 FOLLOWED_EPOCHS = 20  # how often in a run, at most, the held-out fold is looked at to draw its curve
@@ -325,49 +325,6 @@ def measure_normalization(features: Features, windows: Tensor) -> Normalization:
     count = len(windows) * features.decibels[0].numel()
     mean = total / count
     return Normalization(mean, max(1e-3, math.sqrt(max(0.0, squares / count - mean**2))))
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """In what the convolutions of a training are computed; sums, norms and weights stay in float32.
-
-    "auto" is bfloat16 where the processor has instructions for it (AVX512-BF16, AMX; CUDA from compute capability 8),
-    which made a step 1.4 to 2 times as fast where it was measured; elsewhere float32, as bfloat16 would be emulated.
-    """
-    if name != "auto":
-        return getattr(torch, name)  # type: ignore[no-any-return]
-    if device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if fast else torch.float32
-
-
-def make_optimizers(network: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, without weight decay for biases and batch-norm scales; before it, if asked for, Muon for convolutions."""
-    by_muon: list[nn.Parameter] = []
-    if config.optimizer == "muon":  # the first convolution has one input channel: too small to be worth it
-        by_muon = [weight for weight in network.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
-    taken = {id(weight) for weight in by_muon}
-    others = [weight for weight in network.parameters() if id(weight) not in taken]
-    groups = [
-        {"params": [weight for weight in others if weight.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in others if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-    return [Muon(by_muon, config.learning_rate, config.weight_decay), adamw] if by_muon else [adamw]
-
-
-@torch.no_grad()
-def update_mean(mean_network: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of weights and batch-norm statistics; short at first, to forget the start."""
-    share = 1 - min(decay, (1 + step) / (10 + step))
-    means, nows = mean_network.state_dict().values(), network.state_dict().values()
-    pairs = list(zip(means, nows, strict=True))
-    floating = [(mean, now) for mean, now in pairs if mean.is_floating_point()]
-    torch._foreach_lerp_([mean for mean, _ in floating], [now for _, now in floating], share)
-    for mean, now in pairs:
-        if not mean.is_floating_point():
-            mean.copy_(now)
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -34,6 +34,7 @@ def render_page(template: str, *, styles: Sequence[str], scripts: Sequence[str],
         "spoken": spoken,
         "percent": percent,
         "value": value_text,
+        "whole": lambda value: f"{round(value)}".replace("-", "\u2212"),
         "grouped": lambda number: f"{number:,}".replace(",", "\u202f"),
         "share": lambda fraction: f"{100 * fraction:.2f}%",
     }
