@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import archive_server
+import numpy as np
 import pytest
 
 from escnn.dataset import open_dataset
 from escnn.download import download
 from escnn.errors import DatasetError
 from escnn.evaluation import evaluate
+from escnn.listening import listen
 from escnn.prediction import Classifier
 
 pytestmark = pytest.mark.real
@@ -61,3 +63,15 @@ def test_a_stopped_training_ends_as_one_that_was_not(real_data: Path, tmp_path: 
     document = json.loads((tmp_path / "stopped" / "evaluation" / "evaluation.json").read_text())
     assert document["clips"] == 400
     assert document["model"]["training"]["trained_on_folds"] == [1, 2]
+
+
+def test_what_is_marked_as_evidence_matters(real_data: Path) -> None:
+    """Blanking it must cost the score far more than blanking as much at random; benchmarks/deletion.py has the figures."""
+    dataset, classifier = open_dataset(real_data), Classifier.load(device="cpu")
+    blanked = []
+    for clip in dataset.clips[::80]:
+        seen = listen(classifier, clip.path, clip.name, explained=1)
+        blanked.append((seen.prediction.scores.max(), *seen.deletion))
+    before, without, at_random = np.mean(blanked, axis=0)
+    assert before - without > 2 * (before - at_random)
+    assert without < 0.6 * before
