@@ -66,7 +66,7 @@ def test_a_stopped_training_ends_as_one_that_was_not(real_data: Path, tmp_path: 
 
 
 def test_what_is_marked_as_evidence_matters(real_data: Path) -> None:
-    """Blanking it must cost the score far more than blanking as much at random; benchmarks/deletion.py has the figures."""
+    """Blanking it costs far more than blanking as much at random; benchmarks/deletion.py has the figures."""
     dataset, classifier = open_dataset(real_data), Classifier.load(device="cpu")
     blanked = []
     for clip in dataset.clips[::80]:
