@@ -50,7 +50,7 @@ class AudioConfig:
 class ModelConfig:
     """A residual network: ``depths[i]`` basic blocks of ``widths[i]`` channels in stage i; stages halve the size."""
 
-    widths: tuple[int, ...] = (32, 64, 128, 256)
+    widths: tuple[int, ...] = (48, 96, 192, 352)
     depths: tuple[int, ...] = (1, 1, 2, 2)
     stem_kernel: int = 5  # mel bands and frames
     shortcut: str = "average"  # "average": mean of 2x2 then 1x1 convolution; "strided": 1x1 convolution of stride 2
@@ -110,7 +110,7 @@ class TrainConfig:
     """Everything that decides how a training goes; with the data and the machine, it decides the weights."""
 
     preset: str = "default"
-    epochs: int = 60
+    epochs: int = 100
     batch_size: int = 32
     optimizer: str = "muon"  # for convolutions, AdamW for the rest; "adamw": for all
     learning_rate: float = 3e-3  # the highest of the one-cycle schedule
@@ -118,7 +118,7 @@ class TrainConfig:
     weight_decay: float = 0.5
     label_smoothing: float = 0.05
     precision: str = "auto"  # "bfloat16" where the machine multiplies it faster than "float32"
-    ema_decay: float = 0.998  # of the running mean of the weights, a step; 0: none, the last weights count
+    ema_decay: float = 0.995  # of the running mean of the weights, a step; 0: none, the last weights count
     seed: int = 0
     fold: int = 5  # held out, reported; 0: nothing is held out
     validation_fold: int | None = None  # held out too; the epoch is chosen on it
@@ -196,6 +196,13 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 PRESETS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
+    # A quarter of an hour in place of three: a network of 2.7 million parameters, fewer epochs.
+    "quick": TrainConfig(
+        preset="quick",
+        epochs=60,
+        ema_decay=0.998,
+        model=ModelConfig(widths=(32, 64, 128, 256)),
+    ),
     # The network and settings of the project that escnn re-creates (a ResNet-34 of 21 million parameters), without its
     # choice of the epoch on the test fold. Its input was not normalised; ours always is.
     "seed-resnet34": TrainConfig(
