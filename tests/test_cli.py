@@ -291,6 +291,24 @@ def test_escnn_data_is_where_data_is_looked_for_but_a_resumed_run_keeps_its_own(
     assert escnn("evaluate", "--model", run).exit_code == 5
 
 
+def test_predict_goes_on_where_it_was_stopped(model: Path, class_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    command = ["predict", class_folders / "low", tmp_path / "bad.wav", class_folders / "high", "--resume", "--out"]
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    assert escnn(*command, whole).exit_code == 3
+    lines = whole.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 21
+    for kept in (0, 5, 11, 21):
+        stopped.write_bytes(b"".join(lines[:kept]) + (lines[kept][:40] if kept < 21 else b""))
+        again = escnn(*command, stopped)
+        assert again.exit_code == 3  # one of them is bad, whenever it was read
+        assert ("going on after" in again.stderr) == (kept > 0)
+        names = [json.loads(line)["path"] for line in stopped.read_bytes().splitlines()]
+        assert names == [json.loads(line)["path"] for line in lines]
+    for refused in (["--format", "csv", "--out", tmp_path / "a"], [], ["--force", "--out", tmp_path / "a"]):
+        assert escnn("predict", class_folders / "low", "--resume", *refused).exit_code == 2
+
+
 def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     result = escnn("visualize", clip, "--out", out)
