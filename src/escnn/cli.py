@@ -220,7 +220,7 @@ def evaluate(
         bool, typer.Option("--report", help="Write a page to explore as well, into --out or ./evaluation.")
     ] = False,
     embed_audio: Annotated[
-        bool, typer.Option("--embed-audio", help="Put every clip into that page: about 70 kB each.")
+        bool, typer.Option("--embed-audio", help="Put every clip into that page: about 80 kB each.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON to stdout.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
