@@ -27,7 +27,7 @@ EXTENSIONS = frozenset(
 )
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
 MOST_CHANNELS = 32
-MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz
+MP3_RATES = (44_100, 48_000)  # Hz; below these it has a delay, above there is none
 LONGEST_SECONDS = 24 * 3600.0  # of a stream of blocks
 LONGEST_WAVEFORM_SECONDS = 3600.0  # of a sound that is held in memory as one array
 BLOCK_FRAMES = 1 << 13  # what is lost where a damaged file stops making sense
@@ -229,7 +229,7 @@ def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
         samples: (time,); what exceeds -1..1 is clipped.
         sample_rate: in Hz.
         kind: ``FLAC`` (16 bits), which keeps it as it is, or ``MP3``, a fraction of that and without delay; resampled
-            to 44.1 kHz if MP3 has not got the rate.
+            to 44.1 kHz unless it is one of `MP3_RATES`.
     """
     encoded = io.BytesIO()
     if kind == "MP3" and sample_rate not in MP3_RATES:
