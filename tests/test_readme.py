@@ -68,7 +68,8 @@ def test_every_escnn_command_of_the_readme_works_in_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESCNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(config.PRESETS, "default", SMALL_TRAINING)
+    for name in ("default", "quick"):
+        monkeypatch.setitem(config.PRESETS, name, SMALL_TRAINING)
     monkeypatch.setattr(download, "CLIPS_PER_FOLD", 2)
     monkeypatch.setattr(download, "METADATA_SHA256", hashlib.sha256(a_metadata(CLIPS)).hexdigest())
     shutil.copytree(class_folders, "sounds")
