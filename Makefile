@@ -2,12 +2,15 @@
 # make test   the tests; no network once it is installed
 # make check  lint, format, types
 # make bench  speed and size on this machine, printed and written to benchmarks/bench.json
+# make fuzz   COUNT damaged files (20,000) drawn from SEED (0), a table of what became of them
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+COUNT ?= 20000
+SEED ?= 0
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench fuzz
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/make_sounds.py
@@ -25,6 +28,9 @@ check: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py
+
+fuzz: $(VENV)/installed
+	cd tests && ../$(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED) --out ../build/fuzz
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

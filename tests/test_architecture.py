@@ -8,7 +8,7 @@ import pytest
 import escnn
 
 ROWS = [
-    {"errors"},
+    {"errors", "chunks"},
     {"audio", "files", "config", "lock"},
     {"inputs", "fetch", "features", "augment", "model", "muon"},
     {"dataset", "checkpoint", "plots", "report", "explain", "measures", "optimization", "results"},

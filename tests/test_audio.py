@@ -1,5 +1,6 @@
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import soundfile
 from conftest import tone
 
 from escnn import audio
+from escnn.chunks import promised_and_held
 from escnn.errors import AudioError
 
 Writer = Callable[..., Path]
@@ -140,6 +142,79 @@ def test_a_truncated_sound_is_used_as_far_as_it_goes(tmp_path: Path, write_sound
     assert 0 < len(loaded.samples) < 80_000
     np.testing.assert_array_equal(loaded.samples, audio.load_audio(whole).samples[: len(loaded.samples)])
     assert loaded.warnings
+
+
+LAYOUTS = [
+    *(("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "IMA_ADPCM"), ("WAVEX", "PCM_16")),
+    *(("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("MP3", "MPEG_LAYER_III")),
+]
+
+
+@pytest.mark.parametrize(
+    ("layout", "subtype", "endian"),
+    [
+        (*layout, endian)
+        for layout in LAYOUTS
+        for endian in ("FILE", "LITTLE", "BIG")
+        if soundfile.check_format(*layout, endian)
+    ],
+)
+def test_a_sound_that_was_cut_off_warns_of_what_its_header_promised_and_a_whole_one_does_not(
+    tmp_path: Path, layout: str, subtype: str, endian: str
+) -> None:
+    path = tmp_path / "a"
+    soundfile.write(path, tone(440, 2.0, 16_000), 16_000, format=layout, subtype=subtype, endian=endian)
+    whole = path.read_bytes()
+    for source in (path, whole):
+        assert audio.load_audio(source).warnings == ()
+    path.write_bytes(whole[: len(whole) // 2])
+    for source in (path, path.read_bytes()):
+        loaded = audio.load_audio(source)
+        (warning,) = loaded.warnings
+        said = re.fullmatch(r"ends after (.+) s, its header promised (.+) s", warning)
+        assert said, warning
+        assert float(said[1]) == pytest.approx(loaded.seconds, abs=0.01)
+        assert float(said[2]) == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF - 36])
+def test_a_wav_from_a_pipe_promises_nothing(write_sound: Writer, size: int) -> None:
+    path = write_sound("a.wav", tone(440, 0.1, 8_000))
+    data = bytearray(path.read_bytes())
+    place = data.find(b"data") + 4
+    data[place : place + 4] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    loaded = audio.load_audio(path)
+    assert len(loaded.samples) == 800
+    assert loaded.warnings == ()
+
+
+def test_what_follows_the_sound_may_be_cut_off_without_a_warning(write_sound: Writer) -> None:
+    path = write_sound("a.wav", tone(440, 0.1, 8_000))
+    path.write_bytes(path.read_bytes() + b"LIST" + (1_000).to_bytes(4, "little") + b"INFO")
+    assert audio.load_audio(path).warnings == ()
+
+
+def test_the_sound_is_found_behind_other_chunks(write_sound: Writer) -> None:
+    data = write_sound("a.wav", tone(440, 0.1, 8_000)).read_bytes()
+    place = data.find(b"data")
+    odd = b"note" + (3).to_bytes(4, "little") + b"abc\0"  # chunks of odd length are followed by a byte of padding
+    loaded = audio.load_audio((data[:place] + odd + data[place:])[:-400])
+    assert loaded.warnings == ("ends after 0.07 s, its header promised 0.10 s",)
+
+
+def test_a_header_of_endless_chunks_is_not_walked_to_its_end() -> None:
+    chunks = io.BytesIO(b"RIFF\0\0\0\0WAVE" + b"none\0\0\0\0" * 100_000 + b"data\xff\0\0\0")
+    reads = 0
+
+    class Counted(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            nonlocal reads
+            reads += 1
+            return super().read(size)
+
+    assert promised_and_held(Counted(chunks.getvalue())) is None
+    assert reads < 2_000
 
 
 def test_samples_that_are_no_numbers_are_silenced_with_a_warning(write_sound: Writer) -> None:

@@ -1,5 +1,7 @@
 import json
 import pickle
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,7 @@ def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: 
         (lambda d: d.update(labels=["a", "a", "b"]), "labels"),
         (lambda d: d.update(labels=["a", "b"]), "shape"),
         (lambda d: d["normalization"].update(std_db=0), "normalisation"),
+        (lambda d: d["normalization"].update(mean_db=10**400), "card"),  # no float is as large
     ],
 )
 def test_a_forged_card_is_refused(small_model: Path, tmp_path: Path, change: Any, said: str) -> None:
@@ -143,6 +146,45 @@ def test_a_state_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ModelError):
         checkpoint.load_state(Path("last.pt"))
     assert not Path("trapped").exists()
+
+
+def repacked(path: Path, change: Callable[[bytes], bytes] = bytes, packing: int = zipfile.ZIP_STORED) -> Path:
+    """The training state at `path` with its pickle changed, all checksums right again."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, content in members.items():
+            archive.writestr(name, change(content) if name.endswith("data.pkl") else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pickled: pickled[:2] + b"." + pickled[2:],  # ends with nothing made: IndexError in torch's unpickler
+        lambda pickled: pickled[:-1] + b"h",  # stops within an instruction: struct.error
+        lambda pickled: pickled[:2] + b"\xff" + pickled[2:],  # no such instruction
+        lambda pickled: b"cos\nsystem\n(X\x05\x00\x00\x00falsetR.",
+        lambda pickled: b"\x80\x02cbuiltins\nbytearray\n(\x8a\x06\x00\x00\x00\x00\x00\x7ftR.",  # 140 TB of zeros
+    ],
+)
+def test_a_damaged_pickle_with_right_checksums_is_one_line_of_ours(tmp_path: Path, change: Any) -> None:
+    path = tmp_path / "last.pt"
+    checkpoint.save_state(path, {"step": 7, "network": torch.zeros(3)})
+    with pytest.raises(ModelError, match="training state") as caught:
+        checkpoint.load_state(repacked(path, change))
+    assert "torch" not in caught.value.message  # torch's own words tell how to have the code run all the same
+    assert "\\x0a" not in caught.value.message
+
+
+def test_a_packed_state_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    checkpoint.save_state(path, {"network": torch.zeros(1_000_000)})
+    assert checkpoint.load_state(repacked(path))["network"].shape == (1_000_000,)
+    repacked(path, packing=zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 100_000  # a thousandth of what it would take
+    with pytest.raises(ModelError, match="packed"):
+        checkpoint.load_state(path)
 
 
 def test_no_model_given_is_the_model_in_the_box() -> None:

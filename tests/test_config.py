@@ -58,3 +58,24 @@ def test_frames_and_samples_of_a_window() -> None:
     config = AudioConfig(sample_rate=44_100, clip_seconds=5.0, hop_length=441)
     assert config.window_samples == 220_500
     assert config.frames == 501  # a frame every 10 ms, both ends included
+
+
+@pytest.mark.parametrize("epochs", [10**400, -(10**400)])
+def test_a_number_beyond_every_float_is_out_of_range_like_others(epochs: int) -> None:
+    with pytest.raises(UsageError, match="epochs"):
+        from_json(TrainConfig, {"epochs": epochs})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"x" * 100_000: 1},
+        {"preset": ["x" * 100_000], "optimizer": "x" * 100_000},
+        {"optimizer": "x" * 100_000},
+        {"model": {"widths": [8] * 100_000}},
+    ],
+)
+def test_a_refused_setting_is_quoted_only_in_part(document: dict) -> None:
+    with pytest.raises(UsageError) as caught:
+        from_json(TrainConfig, document)
+    assert len(caught.value.message) < 400

@@ -7,7 +7,7 @@ import soundfile
 from conftest import tone
 
 from escnn.audio import load_audio, windows
-from escnn.errors import AudioError, UsageError
+from escnn.errors import AudioError, ModelError, UsageError
 from escnn.prediction import Classifier, Failure, Prediction, choose_device, describe_model, to_document
 
 Writer = Callable[..., Path]
@@ -149,3 +149,11 @@ def test_real_clips_score_the_same_however_they_come(real_data: Path, tmp_path: 
         soundfile.write(tmp_path / "a.flac", samples, rate)
         for other in (clip, clip.read_bytes(), tmp_path / "a.flac"):
             np.testing.assert_allclose(classifier.predict(other).scores, result.scores, atol=1e-5)
+
+
+def test_a_model_whose_scores_are_no_numbers_is_refused_not_quoted(small_model: Path, write_sound: Writer) -> None:
+    # Every weight is finite, so the file loads; what they add up to is not: a flipped exponent does that.
+    hopeless = Classifier.load(small_model, device="cpu")
+    hopeless.network.classify.weight.data.fill_(3e38)
+    with pytest.raises(ModelError, match="no numbers"):
+        hopeless.predict(write_sound("a.wav", noise(0.5)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from escnn.errors import AudioError
+from escnn.chunks import promised_and_held
+from escnn.errors import AudioError, reason
 
 Samples = NDArray[np.float32]
 SoundSource = str | os.PathLike[str] | bytes
@@ -64,12 +65,14 @@ class Waveform:
 class SoundReader:
     """An open sound. `blocks` reads it once; `seconds`, `peak` and `warnings` tell the truth once it is read."""
 
-    def __init__(self, file: soundfile.SoundFile, name: str) -> None:
+    def __init__(self, file: soundfile.SoundFile, name: str, promise: float = 1.0) -> None:
+        """`promise`: how many bytes of sound the header promises for each that is there."""
         self.name = name
         self.info = SoundInfo(file.samplerate, file.channels, file.format, file.subtype)
         self.warnings: list[str] = []
         self.peak = 0.0
         self._file = file
+        self._promise = promise
         self._frames_read = 0
         if not LOWEST_RATE <= self.info.sample_rate <= HIGHEST_RATE:
             raise AudioError(
@@ -120,7 +123,7 @@ class SoundReader:
             yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
     def _mono_blocks(self) -> Iterator[Samples]:
-        promised = self._file.frames
+        promised = round(self._file.frames * self._promise)
         silenced = 0
         while True:
             try:
@@ -128,7 +131,7 @@ class SoundReader:
             except (soundfile.SoundFileError, RuntimeError) as error:
                 if self._frames_read == 0:
                     raise AudioError(
-                        f"{self.name}: cannot be decoded ({_reason(error)})", code="damaged", hint=_CONVERT_HINT
+                        f"{self.name}: cannot be decoded ({reason(error)})", code="damaged", hint=_CONVERT_HINT
                     ) from error
                 self.warnings.append(f"damaged after {self.seconds:.2f} s; what came before was used")
                 break
@@ -168,16 +171,17 @@ def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundRe
     try:
         if size == 0:
             raise AudioError(f"{name}: the file is empty (0 bytes)", code="empty", hint="was the copy cut off?")
+        promise = _promise(handle)
         try:
             file = soundfile.SoundFile(handle, closefd=False)
         except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
             raise AudioError(
-                f"{name}: not an audio file libsndfile can read ({_reason(error)})",
+                f"{name}: not an audio file libsndfile can read ({reason(error)})",
                 code="not_audio",
                 hint=_CONVERT_HINT,
             ) from error
         with file:
-            yield SoundReader(file, name)
+            yield SoundReader(file, name, promise)
     finally:
         if isinstance(handle, int):
             os.close(handle)
@@ -240,6 +244,17 @@ def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
     return encoded.getvalue()
 
 
+def _promise(handle: int | io.BytesIO) -> float:
+    """Bytes of sound that the header promises for each that is there; leaves the file at its start."""
+    with nullcontext(handle) if isinstance(handle, io.BytesIO) else os.fdopen(handle, "rb", 0, closefd=False) as file:
+        try:
+            promised, held = promised_and_held(file) or (0, 0)
+        except OSError:  # a failing disk: libsndfile will meet it too, and say so
+            promised = held = 0
+        file.seek(0)
+    return promised / held if held else 1.0
+
+
 def _open_descriptor(path: Path, name: str) -> int:
     if path.is_dir():
         raise AudioError(f"{name}: is a folder", code="folder", hint="give the files in it")
@@ -250,13 +265,4 @@ def _open_descriptor(path: Path, name: str) -> int:
     except FileNotFoundError as error:
         raise AudioError(f"{name}: no such file", code="missing") from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AudioError(f"{name}: cannot be opened ({reason})", code="unreadable") from error
-
-
-def _reason(error: Exception) -> str:
-    """A soundfile error in words; its own `str()` can fail."""
-    try:
-        return str(getattr(error, "error_string", None) or error).rstrip(".")
-    except Exception:
-        return type(error).__name__
+        raise AudioError(f"{name}: cannot be opened ({reason(error)})", code="unreadable") from error

@@ -23,7 +23,7 @@ from torch import Tensor
 
 import escnn
 from escnn.config import AudioConfig, ModelConfig, from_json, to_json
-from escnn.errors import EscnnError, ModelError
+from escnn.errors import EscnnError, ModelError, reason
 from escnn.features import Normalization
 from escnn.files import atomic_path
 from escnn.model import ResNet
@@ -97,7 +97,7 @@ def load_model(path: Path) -> tuple[ResNet, ModelCard]:
             weights = {name: _read_tensor(path, file, name, like) for name, like in expected.items()}
     except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{path}: not a model file of escnn ({error})",
+            f"{path}: not a model file of escnn ({reason(error)})",
             hint="models are .safetensors files that `escnn train` writes",
         ) from error
     network.load_state_dict(weights, assign=True)
@@ -122,18 +122,28 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: missing or damaged.
     """
+    hint = "start the training again"
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load itself does not look at the checksums
-            damaged = archive.testzip()
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            # `torch.save` packs nothing. What is packed, or stands there twice, could unfold to any size.
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+            if packed or sum(member.file_size for member in members) > path.stat().st_size:
+                raise ModelError(f"{path}: not a training state of escnn (packed)", hint=hint)
+            damaged = archive.testzip()  # torch.load itself does not look at the checksums
         if damaged:
-            raise ModelError(f"{path}: damaged training state ({damaged})", hint="start the training again")
+            raise ModelError(f"{path}: damaged training state ({damaged:.100})", hint=hint)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except EscnnError:
+        raise
     except FileNotFoundError as error:
         raise ModelError(
             f"{path}: no training state here", hint="--resume takes the folder of a started run"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: damaged training state ({error})", hint="start the training again") from error
+    except pickle.UnpicklingError as error:  # in many lines, with advice on how to run the code after all
+        raise ModelError(f"{path}: damaged training state, or one that would run code; refused", hint=hint) from error
+    except Exception as error:  # the unpickler trusts its input to be well formed: it raises whatever its steps raise
+        raise ModelError(f"{path}: damaged training state ({reason(error)})", hint=hint) from error
     if not isinstance(state, dict):
         raise ModelError(f"{path}: not a training state of escnn")
     return state
@@ -180,7 +190,7 @@ def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
             score=None if document["score"] is None else _expect(dict, document["score"]),
             versions=_expect(dict, document["versions"]),
         )
-    except (KeyError, TypeError, ValueError, EscnnError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, EscnnError) as error:
         raise ModelError(f"{path}: damaged model card ({error!r:.200})") from error
     if not 2 <= len(card.labels) <= MOST_LABELS or len(set(card.labels)) != len(card.labels):
         raise ModelError(f"{path}: {len(card.labels)} labels; a model has 2 to {MOST_LABELS} different ones")

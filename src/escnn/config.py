@@ -59,7 +59,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) <= 6 or len(self.widths) != len(self.depths):
-            raise UsageError(f"widths {self.widths} and depths {self.depths}: need one of each for 1 to 6 stages")
+            raise UsageError(
+                f"widths {self.widths!r:.60} and depths {self.depths!r:.60}: need one of each for 1 to 6 stages"
+            )
         for width in self.widths:
             _check("widths", width, 1, 2048, "channels")
         for depth in self.depths:
@@ -163,7 +165,7 @@ def from_json(cls: type[Config], document: Any, where: str = "config") -> Config
     hints = get_type_hints(cls)
     unknown = sorted(set(document) - set(hints), key=str)
     if unknown:
-        raise UsageError(f"{where}: unknown setting {unknown[0]!r}", hint=f"known are {', '.join(hints)}")
+        raise UsageError(f"{where}: unknown setting {unknown[0]!r:.60}", hint=f"known are {', '.join(hints)}")
     return cls(**{key: _value(hints[key], value, f"{where}.{key}") for key, value in document.items()})
 
 
@@ -186,12 +188,12 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 def _check(name: str, value: float, low: float, high: float, unit: str = "") -> None:
     """Refuse a number outside ``low..high`` (NaN is outside of everything)."""
     if not low <= value <= high:
-        raise UsageError(f"{name} {value:g}: must be between {low:g} and {high:g}{' ' if unit else ''}{unit}")
+        raise UsageError(f"{name} {value!r:.40}: must be between {low:g} and {high:g}{' ' if unit else ''}{unit}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise UsageError(f"{name} {value!r}: must be one of {', '.join(choices)}")
+        raise UsageError(f"{name} {value!r:.60}: must be one of {', '.join(choices)}")
 
 
 PRESETS: dict[str, TrainConfig] = {

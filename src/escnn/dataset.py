@@ -18,7 +18,7 @@ from torch import Tensor
 
 from escnn import audio
 from escnn.config import AudioConfig, to_json
-from escnn.errors import AudioError, DatasetError
+from escnn.errors import AudioError, DatasetError, reason
 from escnn.features import LogMel
 from escnn.files import atomic_path, cache_folder
 
@@ -95,31 +95,38 @@ def _open_esc50(root: Path) -> Dataset:
     try:
         table = pd.read_csv(path, dtype={"filename": str, "fold": int, "target": int, "category": str})
         rows = list(zip(table["filename"], table["fold"], table["target"], table["category"], strict=True))
-    except (ValueError, KeyError, OSError) as error:  # pandas' parser errors are ValueErrors
+    except (ValueError, KeyError, OverflowError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise DatasetError(
-            f"{path}: not the metadata of ESC-50 ({error})", hint="`escnn download --force` repairs it"
+            f"{path}: not the metadata of ESC-50 ({reason(error)})", hint="`escnn download --force` repairs it"
         ) from error
     names = {int(target): str(category) for _, _, target, category in rows}
     if sorted(names) != list(range(len(names))) or len(names) < 2 or len(set(names.values())) != len(names):
         raise DatasetError(f"{path}: targets must number the categories from 0 without a gap, one name each")
-    clips, missing = [], []
+    clips: list[Clip] = []
+    missing: list[Clip] = []
     for filename, fold, target, category in rows:
         if not isinstance(filename, str) or Path(filename).name != filename or not 1 <= fold <= FOLDS:
-            raise DatasetError(f"{path}: row for {filename!r} in fold {fold} is not one of ESC-50")
+            raise DatasetError(f"{path}: row for {filename!r:.100} in fold {fold} is not one of ESC-50")
         if names[int(target)] != category:
             raise DatasetError(
-                f"{path}: {filename} is {category!r}, but target {target} is {names[int(target)]!r} elsewhere"
+                f"{path}: {filename:.100} is {category!r:.60}, but target {target} is "
+                f"{names[int(target)]!r:.60} elsewhere"
             )
         clip = Clip(f"audio/{filename}", root / "audio" / filename, int(target), int(fold))
-        if clip.path.is_file():
-            clips.append(clip)
-        else:
-            missing.append(filename)
+        try:
+            (clips if clip.path.is_file() else missing).append(clip)
+        except OSError as error:  # a name that is too long, a folder that may not be searched
+            raise DatasetError(f"{path}: {filename!r:.100} cannot be looked for ({reason(error)})") from error
     if not clips:
         raise DatasetError(
             f"{root}: none of the {len(rows)} clips is there", hint="`escnn download --force` fetches them"
         )
-    return Dataset(root, tuple(names[index] for index in range(len(names))), tuple(clips), tuple(missing))
+    return Dataset(
+        root,
+        tuple(names[index] for index in range(len(names))),
+        tuple(clips),
+        tuple(clip.path.name for clip in missing),
+    )
 
 
 def _open_folders(root: Path, seed: int) -> Dataset:
@@ -204,7 +211,7 @@ def load_features(
     except (safetensors.SafetensorError, KeyError, OSError) as error:
         path.unlink(missing_ok=True)
         raise DatasetError(
-            f"{path}: damaged feature cache ({error})", hint="it was removed; run the command again"
+            f"{path}: damaged feature cache ({reason(error)})", hint="it was removed; run the command again"
         ) from error
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from escnn.errors import DatasetError
+from escnn.errors import DatasetError, reason
 from escnn.fetch import BY_HAND, fetch
 from escnn.files import output_error
 from escnn.lock import locked
@@ -89,7 +89,7 @@ def check(folder: Path) -> DatasetCheck:
         raise DatasetError(f"{folder}: no {_METADATA} here", hint="`escnn download` fetches ESC-50") from error
     except (OSError, ValueError) as error:
         hint = "`escnn download --force` fetches it afresh"
-        raise DatasetError(f"{folder / _METADATA}: cannot be used ({error})", hint=hint) from error
+        raise DatasetError(f"{folder / _METADATA}: cannot be used ({reason(error)})", hint=hint) from error
     missing = tuple(name for name in fold_of if not _is_whole(folder / "audio" / name))
     there = Counter(fold_of.values()) - Counter(fold_of[name] for name in missing)  # fold -> clips
     return DatasetCheck(
@@ -230,7 +230,7 @@ def _extract(archive: Path, name: str, target: Path, show: Callable[[Progress], 
     try:
         opened = zipfile.ZipFile(archive)
     except _BAD_ZIP as error:
-        raise DatasetError(f"{name}: not a zip file that can be read ({error})", hint=BY_HAND) from error
+        raise DatasetError(f"{name}: not a zip file that can be read ({reason(error)})", hint=BY_HAND) from error
     with opened:
         members = _members(opened, name)
         for folder in ("audio", "meta"):
@@ -270,7 +270,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inside: str, name: 
         if inside == _METADATA:
             _listed_clips(content)  # to blame the archive, by the line, for what is wrong there
     except _BAD_ZIP as error:
-        raise DatasetError(f"{name}: {inside} is damaged ({error})", hint="fetch the archive again") from error
+        raise DatasetError(f"{name}: {inside} is damaged ({reason(error)})", hint="fetch the archive again") from error
     return content
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+LONGEST_REASON = 200  # characters
+# What would end a line, or tell a terminal to do something: names and contents of files end up in messages.
+_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+
 
 class EscnnError(Exception):
-    """Something a person can mend. ``message`` says what and where, ``hint`` how to mend it."""
+    """Something a person can mend. ``message`` says what and where, in one line, ``hint`` how to mend it."""
 
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = message.translate(_CONTROL_CHARACTERS)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -56,3 +61,13 @@ class OutputError(EscnnError):
     """A result that could not be written: it exists already, the disk is full, permission is missing."""
 
     exit_code = 7
+
+
+def reason(error: BaseException) -> str:
+    """What the error of another library says, in one short line: some say a page, some fail to say anything."""
+    try:
+        said = str(getattr(error, "error_string", None) or getattr(error, "strerror", None) or error).strip()
+    except Exception:  # soundfile's own `str()` can fail
+        said = ""
+    line = said.splitlines()[0] if said else type(error).__name__
+    return line.rstrip(".") if len(line) <= LONGEST_REASON else line[:LONGEST_REASON] + " ..."

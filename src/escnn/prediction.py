@@ -16,7 +16,7 @@ from escnn import audio, checkpoint, files
 from escnn.audio import Samples, SoundSource
 from escnn.augment import stretch
 from escnn.checkpoint import ModelCard
-from escnn.errors import AudioError, UsageError
+from escnn.errors import AudioError, ModelError, UsageError
 from escnn.features import LogMel, normalize
 from escnn.model import ResNet
 
@@ -128,13 +128,21 @@ class Classifier:
 
     @torch.inference_mode()
     def scores(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (windows, classes), rows adding up to one, of waveforms (windows, time) at the model's rate."""
+        """Scores (windows, classes), rows adding up to one, of waveforms (windows, time) at the model's rate.
+
+        Raises:
+            ModelError: they are no numbers, as those of a model with absurd weights.
+        """
         decibels = self.log_mel(torch.from_numpy(windows).to(self.device))[:, 0]  # (windows, mels, frames)
         if self.views > 1:
             decibels = torch.cat([_view(decibels, *VIEWS[number]) for number in range(self.views)])
         x = normalize(decibels, self.card.normalization)[:, None].contiguous(memory_format=torch.channels_last)
         scores = self.network(x).softmax(dim=1)  # (views * windows, classes)
         mean: NDArray[np.float32] = scores.reshape(self.views, len(windows), -1).mean(dim=0).cpu().numpy()
+        if not np.isfinite(mean).all():
+            raise ModelError(
+                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
+            )
         return mean
 
     def _score(self, batch: list[tuple[_Sound, Samples]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from escnn import checkpoint, files
 from escnn.config import TrainConfig, from_json, to_json
-from escnn.errors import UsageError
+from escnn.errors import UsageError, reason
 
 CONFIG_FILE, STATUS_FILE, METRICS_FILE = "config.json", "run.json", "metrics.csv"
 
@@ -139,6 +139,6 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise UsageError(f"{path}: cannot be read ({reason(error)})") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not JSON ({error})") from error
+        raise UsageError(f"{path}: not JSON ({reason(error)})") from error

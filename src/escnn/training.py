@@ -25,7 +25,7 @@ from escnn.augment import augment
 from escnn.checkpoint import MODEL_FILE, STATE_FILE, ModelCard
 from escnn.config import TrainConfig, to_json
 from escnn.dataset import Dataset, Features, split
-from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
+from escnn.errors import DatasetError, EscnnError, ModelError, UsageError, reason
 from escnn.features import Normalization, normalize
 from escnn.model import ResNet, multiply_adds, parameter_count
 from escnn.optimization import choose_precision, make_optimizers, update_mean
@@ -321,7 +321,9 @@ class _Learner:
             self.step, self.best = int(state["step"]), state["best"]
             self.history = [EpochMetrics(**row) for row in state["history"]]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{STATE_FILE}: not a state of this run ({error})", hint="start a new run") from error
+            raise ModelError(
+                f"{STATE_FILE}: not a state of this run ({reason(error)})", hint="start a new run"
+            ) from error
 
 
 def measure_normalization(features: Features, windows: Tensor) -> Normalization:

@@ -1,0 +1,75 @@
+"""How many bytes of sound a file promises, and how many it holds.
+
+libsndfile reads a WAV, AIFF, AU or W64 file that was cut off as if it had been meant to end there. The promise stands
+in the header, so it is read from there. Layouts: RIFF and WAVE (Microsoft and IBM, 1991), RF64 (EBU Tech 3306), AIFF
+(Apple, 1989), Wave64 (Sonic Foundry), .snd (Sun).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+MOST_CHUNKS = 1_000  # looked at: a forged file could hold millions of empty ones
+# Programs that write to a pipe cannot know the size: they leave 0, or a number next to the largest there is, with or
+# without sign (arecord, sox and ffmpeg, each its own). That is no promise.
+UNKNOWN = (range(2**31 - 2**16, 2**31 + 1), range(2**32 - 2**16, 2**32))
+
+
+def promised_and_held(file: BinaryIO) -> tuple[int, int] | None:
+    """Bytes of sound that the header of `file` promises, and bytes of it that are there; None where none are promised.
+
+    Reads from wherever it likes; the caller puts the file's position back.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    head = file.read(24)
+    if head[:4] in (b".snd", b"dns."):
+        order = "big" if head[:4] == b".snd" else "little"
+        start, promised = _number(head[4:8], order), _number(head[8:12], order)
+    else:
+        chunks = _wide_chunks(file) if head[:4] == b"riff" else _chunks(file, head[:4])
+        start, promised = next(chunks, (0, 0))
+    if promised == 0 or start > size or any(promised in numbers for numbers in UNKNOWN):
+        return None
+    return promised, min(promised, size - start)
+
+
+def _chunks(file: BinaryIO, container: bytes) -> Iterator[tuple[int, int]]:
+    """Where the sound of a RIFF or IFF file starts, and its length in bytes."""
+    order = {b"RIFF": "little", b"RF64": "little", b"RIFX": "big", b"FORM": "big"}.get(container)
+    if order is None:
+        return
+    place, long_length = 12, 0
+    for _ in range(MOST_CHUNKS):
+        file.seek(place)
+        head = file.read(24)
+        name, length = head[:4], _number(head[4:8], order)
+        if len(head) < 8:
+            return
+        if name == b"ds64":  # 64-bit lengths of an RF64 file: of all of it, then of its sound
+            long_length = _number(head[16:24], order)
+        elif name == b"data":
+            yield place + 8, long_length if container == b"RF64" else length
+        elif name == b"SSND":  # begins with an offset and a block size
+            yield place + 16, max(0, length - 8)
+        place += 8 + length + length % 2
+
+
+def _wide_chunks(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """The same for W64: names of 16 bytes, lengths of 8 that count themselves and the name."""
+    place = 40
+    for _ in range(MOST_CHUNKS):
+        file.seek(place)
+        head = file.read(24)
+        length = _number(head[16:24], "little")
+        if length < 24 or place + length >= 2**63:
+            return
+        if head[:4] == b"data":
+            yield place + 24, length - 24
+        place += length + -length % 8
+
+
+def _number(field: bytes, order: str) -> int:
+    return int.from_bytes(field, "little" if order == "little" else "big")

@@ -1,0 +1,220 @@
+"""The child: reads one file after another under limits, and says what came of each.
+
+Takes a line of JSON a file, `[reader, path, CPU seconds]`, gives one back, `[outcome, trouble]`. It must never end.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+MEMORY = 2 << 30  # bytes of address space beyond what the imports take
+PATIENCE_SECONDS = 60.0  # a file, by the clock: the machine may be busy
+RATE = 44_100  # Hz
+LOUDEST = 1e10  # as escnn.audio promises
+SOUND_CODES = {"not_audio", "damaged", "empty", "silent", "sample_rate", "channels", "too_long"}
+
+
+def read_sound(path: Path) -> str:
+    """Read a sound in the three ways escnn does; they must agree."""
+    from escnn import audio
+    from escnn.errors import AudioError
+
+    def whole(source: Path | bytes) -> tuple[str, int]:
+        loaded = audio.load_audio(source, name="a sound")
+        _check_samples(loaded.samples)
+        assert audio.LOWEST_RATE <= loaded.sample_rate <= audio.HIGHEST_RATE
+        assert 0 < loaded.seconds <= audio.LONGEST_WAVEFORM_SECONDS
+        assert all(warning and "\n" not in warning for warning in loaded.warnings)
+        return f"waveform{', warned' * bool(loaded.warnings)}", len(loaded.samples)
+
+    def streamed(source: Path) -> tuple[str, int]:
+        length = 5 * RATE
+        with audio.open_sound(source, "a sound") as reader:
+            for window in audio.windows(reader.blocks(RATE), length):
+                _check_samples(window)
+                assert len(window) == length
+            assert 0 < reader.seconds <= audio.LONGEST_SECONDS
+            return f"waveform{', warned' * bool(reader.warnings)}", round(reader.seconds * reader.info.sample_rate)
+
+    def outcome(read: Callable[[], tuple[str, int]]) -> tuple[str, int]:
+        try:
+            return read()
+        except AudioError as error:
+            _check_message(error)
+            assert error.code in SOUND_CODES, error.code
+            return f"{type(error).__name__} {error.code}", 0
+
+    first = outcome(lambda: whole(path))
+    assert outcome(lambda: whole(path.read_bytes())) == first, "a path and its bytes are two sounds"
+    if first[0] != "AudioError too_long":
+        assert outcome(lambda: streamed(path)) == first, "a stream and a waveform are two sounds"
+    return first[0]
+
+
+def read_model(path: Path) -> str:
+    """Load a model file and let the model hear something."""
+    import torch
+
+    from escnn.errors import ModelError
+    from escnn.prediction import Classifier
+
+    classifier = Classifier.load(path, device="cpu")
+    network, config = classifier.network, classifier.card.audio
+    assert not network.training
+    assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, config.window_samples)).astype(np.float32)
+    try:
+        scores = classifier.scores(noise)
+    except ModelError as error:
+        _check_message(error)
+        return "model without scores"
+    assert scores.shape == (1, len(classifier.card.labels))
+    assert np.isfinite(scores).all(), "scores are no numbers"
+    return "model"
+
+
+def read_state(path: Path) -> str:
+    """Load training state."""
+    from escnn.checkpoint import load_state
+
+    assert isinstance(load_state(path), dict)
+    return "state"
+
+
+def read_table(path: Path) -> str:
+    """Open the data set whose table this is; all clips are there."""
+    from escnn.dataset import open_dataset
+
+    root = Path("ESC-50")
+    (root / "meta").mkdir(parents=True, exist_ok=True)
+    (root / "audio").mkdir(exist_ok=True)
+    for number in range(12):
+        (root / "audio" / f"1-{number}-A-{number % 3}.wav").touch()
+    (root / "meta" / "esc50.csv").write_bytes(path.read_bytes())
+    dataset = open_dataset(root)
+    assert all(clip.path.parent == root / "audio" for clip in dataset.clips)
+    assert all(0 <= clip.class_id < len(dataset.labels) and 1 <= clip.fold <= 5 for clip in dataset.clips)
+    return "data set"
+
+
+def read_config(path: Path) -> str:
+    """Read settings."""
+    from escnn.config import TrainConfig
+    from escnn.runs import read_config
+
+    assert isinstance(read_config(path), TrainConfig)
+    return "settings"
+
+
+def misbehave(path: Path) -> str:
+    """Do what no reader may, as the file asks: to see that it would be noticed."""
+    what = path.read_text()
+    if what == "hang":
+        while True:
+            pass
+    elif what == "crash":
+        faulthandler._sigsegv()  # type: ignore[attr-defined]
+    elif what == "memory":
+        bytearray(2 * MEMORY)
+    elif what == "code":
+        Path("trapped").touch()
+    elif what == "endless message":
+        from escnn.errors import EscnnError
+
+        raise EscnnError("x" * 10_000)
+    return "no trouble"
+
+
+READERS = {
+    "sound": read_sound,
+    "model": read_model,
+    "state": read_state,
+    "table": read_table,
+    "config": read_config,
+    "misbehaviour": misbehave,
+}
+TORCHLESS = {"sound", "misbehaviour"}
+
+
+def _check_samples(samples: np.ndarray) -> None:
+    assert samples.dtype == np.float32
+    assert samples.ndim == 1
+    # Not above twice what one sample may be: resampling overshoots. NaN is not below anything.
+    assert (np.abs(samples) <= 2 * LOUDEST).all(), "samples that are no numbers, or too large for a spectrum"
+
+
+def _check_message(error: Exception) -> None:
+    message = getattr(error, "message", "")
+    assert message and message.isprintable(), f"a message that is not one line of text: {message!r}"
+    assert len(message) < 2_000, f"a message of {len(message)} characters"
+
+
+def answer(reader: str, path: Path) -> tuple[str, str]:
+    """What became of one file, and what was wrong with that ("" where nothing was)."""
+    from escnn.errors import EscnnError
+
+    try:
+        outcome, trouble = READERS[reader](path), ""
+    except EscnnError as error:
+        outcome, trouble = type(error).__name__, ""
+        try:
+            _check_message(error)
+        except AssertionError as wrong:
+            trouble = str(wrong)
+    except BaseException as error:
+        outcome, trouble = f"unexpected {type(error).__name__}", traceback.format_exc()
+    if Path("trapped").exists():
+        Path("trapped").unlink()
+        return "unexpected code", f"{path}: code in the file was run"
+    return outcome, trouble
+
+
+def limit_memory() -> None:
+    """Cap this process's address space, where the system can."""
+    statistics = Path("/proc/self/statm")
+    if statistics.exists():
+        import resource
+
+        now = int(statistics.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+
+
+def main() -> None:
+    """Serve until there is no more input. Over time or out of bounds, the system's own signal ends the process."""
+    warnings.simplefilter("ignore")  # of torch, about what it was asked to unpickle
+    faulthandler.enable()
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        faulthandler.register(number, chain=True)
+    import escnn.audio
+
+    if sys.argv[1] not in TORCHLESS:
+        import torch
+
+        import escnn.dataset
+        import escnn.prediction
+        import escnn.runs  # noqa: F401
+
+        torch.set_num_threads(1)
+    limit_memory()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        reader, path, cpu_seconds = json.loads(line)
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+        result = answer(reader, Path(path))
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

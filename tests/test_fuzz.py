@@ -1,0 +1,122 @@
+"""Whatever happens to a file, reading it ends in a result or in one error of ours, soon, and in little memory.
+
+A few hundred damaged files, the same ones every time; `make fuzz` tries as many as one likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from fuzz import seeds
+from fuzz.child import Child
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and signals of the child are those of POSIX")
+
+DRAWS = st.randoms(use_true_random=False)
+
+
+def files(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    )
+
+
+@pytest.fixture(scope="module")
+def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    with Child(tmp_path_factory.mktemp("fuzz")) as child:
+        yield child
+
+
+@pytest.fixture(scope="module")
+def sounds() -> dict[str, seeds.Subject]:
+    return seeds.sounds()
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, seeds.Subject]:
+    return seeds.documents()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, seeds.Subject]:
+    return seeds.weights(tmp_path_factory.mktemp("weights"))
+
+
+def check(child: Child, subject: seeds.Subject, rng: Random) -> None:
+    content = subject.damaged(rng)
+    outcome = child.read(subject.reader, content)
+    event(outcome.said)  # for --hypothesis-show-statistics
+    if outcome.trouble:
+        kept = child.folder / f"{subject.reader}-{hashlib.sha256(content).hexdigest()[:12]}"
+        kept.write_bytes(content)
+        pytest.fail(f"{kept}: {outcome.said}\n{outcome.trouble}")
+
+
+@pytest.mark.parametrize("kind", sorted(seeds.SOUNDS))
+@files(25)
+@given(rng=DRAWS)
+def test_a_damaged_sound_is_a_waveform_or_one_clear_error(
+    child: Child, sounds: dict[str, seeds.Subject], kind: str, rng: Random
+) -> None:
+    check(child, sounds[kind], rng)
+
+
+@pytest.mark.parametrize("kind", ["esc50.csv", "config.json"])
+@files(50)
+@given(rng=DRAWS)
+def test_a_damaged_document_is_understood_or_one_clear_error(
+    child: Child, documents: dict[str, seeds.Subject], kind: str, rng: Random
+) -> None:
+    check(child, documents[kind], rng)
+
+
+@pytest.mark.parametrize("kind", ["model", "model-pickled", "state", "state-trapped"])
+@files(25)
+@given(rng=DRAWS)
+def test_damaged_weights_are_loaded_or_one_clear_error_and_run_no_code(
+    child: Child, weights: dict[str, seeds.Subject], kind: str, rng: Random
+) -> None:
+    check(child, weights[kind], rng)
+
+
+def test_a_whole_file_of_every_kind_is_read_and_no_trap_is_sprung(
+    child: Child,
+    sounds: dict[str, seeds.Subject],
+    documents: dict[str, seeds.Subject],
+    weights: dict[str, seeds.Subject],
+) -> None:
+    whole = {**sounds, **documents, "model": weights["model"], "state": weights["state"]}
+    said = {kind: child.read(subject.reader, subject.whole[0]).said for kind, subject in whole.items()}
+    assert said == {
+        **dict.fromkeys(seeds.SOUNDS, "waveform"),
+        **{"esc50.csv": "data set", "config.json": "settings", "model": "model", "state": "state"},
+    }
+    traps = [weights[kind] for kind in ("model-pickled", "state-trapped")]
+    assert {child.read(trap.reader, content).said for trap in traps for content in trap.whole} == {"ModelError"}
+
+
+@pytest.mark.parametrize(
+    ("what", "noticed"),
+    [
+        ("hang", "unexpected hang"),
+        ("crash", "unexpected SIGSEGV"),
+        ("memory", "unexpected MemoryError"),
+        ("code", "unexpected code"),
+        ("endless message", "EscnnError"),
+    ],
+)
+def test_trouble_is_noticed_and_the_next_file_is_read_all_the_same(child: Child, what: str, noticed: str) -> None:
+    outcome = child.read("misbehaviour", what.encode(), cpu_seconds=0.5)
+    assert outcome.said == noticed
+    assert outcome.trouble
+    assert child.read("misbehaviour", b"nothing").said == "no trouble"
