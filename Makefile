@@ -1,13 +1,16 @@
 # make demo   install, name three synthesised sounds, show one of them as a page
 # make test   the tests; no network once it is installed
 # make check  lint, format, types
+# make chaos  downloads disturbed at random, COUNT rounds of each kind, drawn from SEED
 # make bench  speed and size on this machine, printed and written to benchmarks/bench.json
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+COUNT ?= 20
+SEED ?= 1
 
-.PHONY: demo test check bench
+.PHONY: demo test check chaos bench
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/make_sounds.py
@@ -22,6 +25,9 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+chaos: $(VENV)/installed
+	COUNT=$(COUNT) SEED=$(SEED) $(BIN)/python tests/chaos_download.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py

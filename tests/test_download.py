@@ -877,6 +877,19 @@ def test_lock_is_given_back_after_a_failure(archive: Path, folder: Path) -> None
     assert download(folder, source=archive).complete
 
 
+# All of it at random
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the rounds are forked")
+def test_however_it_ends_the_data_set_is_whole_or_as_it_was() -> None:
+    """A short `make chaos`: drops, bad servers, kill -9, signals, a full disk, two at once, in real processes."""
+    script = Path(__file__).with_name("chaos_download.py")
+    rounds = {**os.environ, "COUNT": "2", "SEED": "50"}
+    done = subprocess.run([sys.executable, script], env=rounds, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 rounds, 0 of them unexpected" in done.stdout
+
+
 # The real thing
 
 
