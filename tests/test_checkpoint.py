@@ -1,5 +1,6 @@
 import json
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: 
         (lambda d: d["model"].update(depths=[1, 2]), "does not fit"),
         (lambda d: d["audio"].update(n_fft=10**9), "card"),
         (lambda d: d["audio"].update(extra=1), "card"),
+        (lambda d: d["audio"].update(n_fft=10**400), "card"),
+        (lambda d: d["normalization"].update(mean_db=10**400), "card"),
         (lambda d: d.pop("labels"), "card"),
         (lambda d: d.update(labels=["a", "a", "b"]), "labels"),
         (lambda d: d.update(labels=["a", "b"]), "shape"),
@@ -143,6 +146,21 @@ def test_a_state_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ModelError):
         checkpoint.load_state(Path("last.pt"))
     assert not Path("trapped").exists()
+
+
+def test_a_state_takes_no_more_memory_than_its_file_is_long(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    torch.save({"optimizers": [{"state": ({"mean": torch.zeros(1).expand(10**11)},)}]}, path)
+    with pytest.raises(ModelError, match="more elements than there are"):
+        checkpoint.load_state(path)
+    torch.save({"a": torch.zeros(1_000_000)}, path)
+    packed = tmp_path / "packed.pt"
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in stored.namelist():
+            file.writestr(name, stored.read(name))
+    assert packed.stat().st_size < 10_000
+    with pytest.raises(ModelError, match="damaged"):
+        checkpoint.load_state(packed)
 
 
 def test_no_model_given_is_the_model_in_the_box() -> None:

@@ -11,6 +11,7 @@ import json
 import math
 import pickle
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,15 +120,21 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def load_state(path: Path) -> dict[str, Any]:
     """Read training state; pickled code is refused (`weights_only`), damage is found by the file's own checksums.
 
+    It takes no more memory than the file is long: what is compressed is refused, and tensors that claim more elements
+    than the file holds.
+
     Raises:
         ModelError: missing or damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load itself does not look at the checksums
-            damaged = archive.testzip()
+            packed = [member.filename for member in archive.infolist() if member.compress_type != zipfile.ZIP_STORED]
+            damaged = packed[0] if packed else archive.testzip()
         if damaged:
             raise ModelError(f"{path}: damaged training state ({damaged})", hint="start the training again")
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if any(tensor.nbytes > tensor.untyped_storage().nbytes() for tensor in _tensors(state)):
+            raise ValueError("a tensor claims more elements than there are")
     except FileNotFoundError as error:
         raise ModelError(
             f"{path}: no training state here", hint="--resume takes the folder of a started run"
@@ -137,6 +144,15 @@ def load_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ModelError(f"{path}: not a training state of escnn")
     return state
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """All tensors in nested dictionaries, lists and tuples."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict | list | tuple):
+        for value in state.values() if isinstance(state, dict) else state:
+            yield from _tensors(value)
 
 
 def _model_path(path: Path) -> Path:
@@ -180,7 +196,7 @@ def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
             score=None if document["score"] is None else _expect(dict, document["score"]),
             versions=_expect(dict, document["versions"]),
         )
-    except (KeyError, TypeError, ValueError, EscnnError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, EscnnError) as error:
         raise ModelError(f"{path}: damaged model card ({error!r:.200})") from error
     if not 2 <= len(card.labels) <= MOST_LABELS or len(set(card.labels)) != len(card.labels):
         raise ModelError(f"{path}: {len(card.labels)} labels; a model has 2 to {MOST_LABELS} different ones")
