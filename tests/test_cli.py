@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from escnn import __version__, files
 from escnn.cli import app
 from escnn.config import to_json
+from escnn.errors import Terminated
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "prediction.schema.json").read_text("utf-8"))
 ESCNN = [sys.executable, "-m", "escnn.cli"]
@@ -425,6 +426,18 @@ def test_a_full_disk_behind_stdout_is_said(model: Path, clip: Path) -> None:
         process = subprocess.run([*ESCNN, "predict", str(clip)], stdout=full, stderr=subprocess.PIPE, check=False)
     assert process.returncode == 7
     assert process.stderr.decode().splitlines()[0] == "error: stdout: cannot be written (No space left on device)"
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_signal_ends_a_command_as_early_as_its_options_are_read(
+    stop: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("typer.core.TyperGroup.parse_args", interrupted)
+    result = escnn("predict", "clip.wav")
+    assert (result.exit_code, result.stdout, result.stderr) == (code, "", "warning: interrupted\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
