@@ -76,6 +76,9 @@ def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: 
         (lambda d: d.pop("labels"), "card"),
         (lambda d: d.update(labels=["a", "a", "b"]), "labels"),
         (lambda d: d.update(labels=["a", "b"]), "shape"),
+        (lambda d: d.update(labels=["a", "b\x1b[2J", "c"]), "control"),  # clears a terminal
+        (lambda d: d.update(labels=["a", "b\ud800", "c"]), "control"),  # cannot be written as UTF-8
+        (lambda d: d.update(name="a\nb"), "control"),
         (lambda d: d["normalization"].update(std_db=0), "normalisation"),
         (lambda d: d["normalization"].update(mean_db=10**400), "card"),  # no float is as large
     ],

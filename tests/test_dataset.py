@@ -199,3 +199,28 @@ def test_damage_that_pandas_or_the_file_system_chokes_on_is_one_line(tmp_path: P
     assert "\n" not in caught.value.message
     assert "\\x0a" not in caught.value.message
     assert len(caught.value.message) < 600
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("label", ["dog\x1b[2J", "dog\x9b2J", "dog\udce9"])
+def test_a_class_whose_name_cannot_be_shown_is_refused(tmp_path: Path, label: str) -> None:
+    for name in (label, "cat"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            (tmp_path / name / f"{number}.wav").touch()
+    with pytest.raises(DatasetError, match="control characters"):
+        open_dataset(tmp_path)
+
+
+def test_names_of_classes_in_any_script_are_welcome(tmp_path: Path) -> None:
+    names = ["Kläffen", "犬 の声", "می\u200cخواهم", "👩\u200d🚒"]  # joiners are no control characters
+    for name in names:
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            (tmp_path / name / f"{number}.wav").touch()
+    assert sorted(open_dataset(tmp_path).labels) == sorted(names)
+
+
+def test_a_category_that_commands_the_terminal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="control characters"):
+        open_dataset(esc50(tmp_path / "data", GOOD.replace("dog", "d\x1b[2Jog")))

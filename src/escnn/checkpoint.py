@@ -24,7 +24,7 @@ from torch import Tensor
 
 import escnn
 from escnn.config import AudioConfig, ModelConfig, from_json, to_json
-from escnn.errors import EscnnError, ModelError, reason
+from escnn.errors import EscnnError, ModelError, is_plain, reason
 from escnn.features import Normalization
 from escnn.files import atomic_path
 from escnn.model import ResNet
@@ -209,6 +209,8 @@ def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
         raise ModelError(f"{path}: damaged model card ({error!r:.200})") from error
     if not 2 <= len(card.labels) <= MOST_LABELS or len(set(card.labels)) != len(card.labels):
         raise ModelError(f"{path}: {len(card.labels)} labels; a model has 2 to {MOST_LABELS} different ones")
+    if not all(map(is_plain, (card.name, *card.labels))):
+        raise ModelError(f"{path}: its name or a label holds control characters")
     if not (math.isfinite(card.normalization.mean_db) and 0 < card.normalization.std_db < math.inf):
         raise ModelError(f"{path}: normalisation must be finite, its deviation positive")
     return card

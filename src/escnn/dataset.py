@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from escnn import audio
 from escnn.config import AudioConfig, to_json
-from escnn.errors import AudioError, DatasetError, reason
+from escnn.errors import AudioError, DatasetError, is_plain, reason
 from escnn.features import LogMel
 from escnn.files import atomic_path, cache_folder
 
@@ -102,6 +102,7 @@ def _open_esc50(root: Path) -> Dataset:
     names = {int(target): str(category) for _, _, target, category in rows}
     if sorted(names) != list(range(len(names))) or len(names) < 2 or len(set(names.values())) != len(names):
         raise DatasetError(f"{path}: targets must number the categories from 0 without a gap, one name each")
+    _check_labels(root, names.values())
     clips: list[Clip] = []
     missing: list[Clip] = []
     for filename, fold, target, category in rows:
@@ -143,6 +144,7 @@ def _open_folders(root: Path, seed: int) -> Dataset:
             f"{root}: neither ESC-50 (meta/esc50.csv) nor at least two folders of sounds",
             hint="make one folder per class, named after it, with its sounds inside",
         )
+    _check_labels(root, by_class)
     clips = []
     for class_id, (label, paths) in enumerate(by_class.items()):
         if len(paths) < 2:
@@ -153,6 +155,13 @@ def _open_folders(root: Path, seed: int) -> Dataset:
             path = paths[index]
             clips.append(Clip(path.relative_to(root).as_posix(), path, class_id, FOLDS - place % FOLDS))
     return Dataset(root, tuple(by_class), tuple(sorted(clips, key=lambda clip: clip.name)))
+
+
+def _check_labels(root: Path, labels: Iterable[str]) -> None:
+    """Refuse names of classes that a page, a table or a terminal could not show; they go into the model."""
+    for label in labels:
+        if not is_plain(label):
+            raise DatasetError(f"{root}: class {label!r:.60} holds control characters", hint="rename it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,11 @@ class OutputError(EscnnError):
     exit_code = 7
 
 
+def is_plain(text: str) -> bool:
+    """Whether a name can be shown and written anywhere: no control characters, nothing that is no Unicode."""
+    return not any(ord(letter) in _CONTROL_CHARACTERS or "\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def reason(error: BaseException) -> str:
     """What the error of another library says, in one short line: some say a page, some fail to say anything."""
     try:
