@@ -352,7 +352,7 @@ def test_a_network_of_37_layers_stays_below_3_megabytes(page):
         replace(layer(n, shape, 8), inner=[layer(f"{n}.{k}", shape, 5) for k in range(m)]) for n, shape, m in stages
     ]
     assert sum(1 + len(view.inner) for view in layers) == 37
-    noise = np.random.default_rng(0).bytes(440_000)  # five seconds of white noise as 16-bit FLAC
+    noise = np.random.default_rng(0).bytes(440_000)  # five seconds as 16-bit WAV
     sound = replace(page.sound, encoded=noise, spectrogram_png=picture(128, 431))
     assert len(render(replace(page, layers=layers, sound=sound)).encode()) < 3_000_000
 
@@ -473,8 +473,8 @@ def test_overlays_and_filtered_sounds_are_inside_and_the_spectrogram_only_once(f
     html = render(full)
     for content, media_type in (
         (full.why.classes[2].overlay_png, "image/png"),
-        (full.why.classes[2].encoded, "audio/flac"),
-        (full.windows[3].sound.encoded, "audio/flac"),
+        (full.why.classes[2].encoded, "audio/wav"),
+        (full.windows[3].sound.encoded, "audio/wav"),
         (full.sound.spectrogram_png, "image/png"),
     ):
         assert html.count(f"data:{media_type};base64,{base64.b64encode(content).decode()}") == 1

@@ -232,8 +232,8 @@ def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
     Args:
         samples: (time,); what exceeds -1..1 is clipped.
         sample_rate: in Hz.
-        kind: ``FLAC`` (16 bits), which keeps it as it is, or ``MP3``, a fraction of that and without delay; resampled
-            to 44.1 kHz unless it is one of `MP3_RATES`.
+        kind: ``WAV`` (16 bits), which keeps it as it is, or ``MP3``, a fraction of that and without delay; resampled
+            to 44.1 kHz unless it is one of `MP3_RATES`. Not FLAC: near the end of one, Chromium seeks for ever.
     """
     encoded = io.BytesIO()
     if kind == "MP3" and sample_rate not in MP3_RATES:

@@ -111,7 +111,7 @@ def _sound_view(seen: Seen, classifier: Classifier, number: int) -> report.Sound
     limits = plots.decibel_limits(window.decibels)
     frequencies = classifier.log_mel.mel_frequencies()
     return report.SoundView(
-        encoded=encode(window.samples, config.sample_rate, "FLAC" if chosen else "MP3"),
+        encoded=encode(window.samples, config.sample_rate, "WAV" if chosen else "MP3"),
         start_seconds=seen.glances[number].start_seconds,
         seconds=config.clip_seconds,
         envelope_low=low.tolist(),
@@ -123,7 +123,7 @@ def _sound_view(seen: Seen, classifier: Classifier, number: int) -> report.Sound
         mel_frequencies_hz=frequencies,
         frequency_ticks=plots.frequency_ticks(frequencies),
         peak=plots.peak(window.decibels),
-        media_type="audio/flac" if chosen else "audio/mpeg",
+        media_type="audio/wav" if chosen else "audio/mpeg",
         sample_rate=config.sample_rate,
         bits=16 if chosen else None,
     )

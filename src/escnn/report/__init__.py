@@ -50,7 +50,7 @@ class SoundView:
     mel_frequencies_hz: Sequence[float]  # centres of the bands, lowest first
     frequency_ticks: Sequence[tuple[str, float]]  # label, and height in the picture from 0 (bottom) to 1
     peak: tuple[float, float] | None  # loudest point of the spectrogram: shares of width and height
-    media_type: str = "audio/flac"
+    media_type: str = "audio/wav"
     sample_rate: int | None = None  # Hz, of `encoded`: said beside the player when known
     bits: int | None = 16  # of a sample in `encoded`; None: a codec that has no such thing
 
@@ -65,7 +65,7 @@ class WhyClass:
     scale: ColorScale  # evidence in the unit of the method
     peak: tuple[float, float] | None  # strongest evidence: shares of width and height; None: the same everywhere
     encoded: bytes  # the sound filtered to what spoke for the class, as long as the original
-    media_type: str = "audio/flac"
+    media_type: str = "audio/wav"
 
 
 @dataclass(frozen=True, slots=True)
