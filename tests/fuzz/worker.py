@@ -5,8 +5,10 @@ Takes a line of JSON a file, `[reader, path, CPU seconds]`, gives one back, `[ou
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import json
+import os
 import signal
 import sys
 import traceback
@@ -128,6 +130,8 @@ def misbehave(path: Path) -> str:
         faulthandler._sigsegv()  # type: ignore[attr-defined]
     elif what == "memory":
         bytearray(2 * MEMORY)
+    elif what == "stdout":
+        ctypes.CDLL(None).puts(b"a C library's words")
     elif what == "code":
         Path("trapped").touch()
     elif what == "endless message":
@@ -207,16 +211,25 @@ def main() -> None:
         import escnn.runs  # noqa: F401
 
         torch.set_num_threads(1)
+    answers = os.fdopen(os.dup(1), "w")  # what anyone else writes to stdout must not end up among them
+    noise = os.open("stdout", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    os.dup2(noise, 1)
+    flush = ctypes.CDLL(None).fflush
     limit_memory()
-    print("ready", flush=True)
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         reader, path, cpu_seconds = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
-        result = answer(reader, Path(path))
+        outcome, trouble = answer(reader, Path(path))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(json.dumps(result), flush=True)
+        flush(None)  # of every stream of C
+        if size := os.lseek(noise, 0, os.SEEK_END):
+            words = os.pread(noise, 1_000, 0)
+            outcome, trouble = "unexpected stdout", f"{size} bytes on stdout: {words!r}\n{trouble}"
+            os.ftruncate(noise, 0)
+        print(json.dumps((outcome, trouble)), file=answers, flush=True)
 
 
 if __name__ == "__main__":
