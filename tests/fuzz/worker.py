@@ -5,7 +5,6 @@ Takes a line of JSON a file, `[reader, path, CPU seconds]`, gives one back, `[ou
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import json
 import os
@@ -131,7 +130,7 @@ def misbehave(path: Path) -> str:
     elif what == "memory":
         bytearray(2 * MEMORY)
     elif what == "stdout":
-        ctypes.CDLL(None).puts(b"a C library's words")
+        print("a library's words")
     elif what == "code":
         Path("trapped").touch()
     elif what == "endless message":
@@ -202,6 +201,7 @@ def main() -> None:
     for number in (signal.SIGPROF, signal.SIGALRM):
         faulthandler.register(number, chain=True)
     import escnn.audio
+    from escnn import console
 
     if sys.argv[1] not in TORCHLESS:
         import torch
@@ -214,7 +214,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")  # what anyone else writes to stdout must not end up among them
     noise = os.open("stdout", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(noise, 1)
-    flush = ctypes.CDLL(None).fflush
+    console.keep_stdout_for_results()  # as on the command line: from here on, C libraries print on stderr
     limit_memory()
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
@@ -224,7 +224,7 @@ def main() -> None:
         outcome, trouble = answer(reader, Path(path))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        flush(None)  # of every stream of C
+        sys.stdout.flush()
         if size := os.lseek(noise, 0, os.SEEK_END):
             words = os.pread(noise, 1_000, 0)
             outcome, trouble = "unexpected stdout", f"{size} bytes on stdout: {words!r}\n{trouble}"
