@@ -1,16 +1,15 @@
 # make demo   install, name three synthesised sounds, show one of them as a page
 # make test   the tests; no network once it is installed
 # make check  lint, format, types
-# make bench  speed and size on this machine, printed and written to benchmarks/bench.json
 # make fuzz   COUNT damaged files (20,000) drawn from SEED (0), a table of what became of them
+# make chaos  COUNT kills of a training (30), COUNT disturbed downloads of each kind (20), drawn from SEED (1)
+# make bench  speed and size on this machine, printed and written to benchmarks/bench.json
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-COUNT ?= 20000
-SEED ?= 0
 
-.PHONY: demo test check bench fuzz
+.PHONY: demo test check chaos fuzz bench
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/make_sounds.py
@@ -26,11 +25,15 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+chaos: $(VENV)/installed
+	$(BIN)/python tests/chaos_training.py $(or $(COUNT),30) $(or $(SEED),1)
+	COUNT=$(or $(COUNT),20) SEED=$(or $(SEED),1) $(BIN)/python tests/chaos_download.py
+
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py
 
 fuzz: $(VENV)/installed
-	cd tests && ../$(BIN)/python -m fuzz --count $(COUNT) --seed $(SEED) --out ../build/fuzz
+	cd tests && ../$(BIN)/python -m fuzz --count $(or $(COUNT),20000) --seed $(or $(SEED),0) --out ../build/fuzz
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

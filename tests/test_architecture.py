@@ -11,7 +11,7 @@ ROWS = [
     {"errors", "chunks"},
     {"audio", "files", "config", "lock"},
     {"inputs", "fetch", "features", "augment", "model", "muon"},
-    {"dataset", "checkpoint", "plots", "report", "explain", "measures", "optimization"},
+    {"dataset", "checkpoint", "plots", "report", "explain", "measures", "optimization", "results"},
     {"runs", "prediction", "evaluation_page"},
     {"listening"},
     {"sound_page"},

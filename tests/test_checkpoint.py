@@ -71,6 +71,8 @@ def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: 
         (lambda d: d["model"].update(depths=[1, 2]), "does not fit"),
         (lambda d: d["audio"].update(n_fft=10**9), "card"),
         (lambda d: d["audio"].update(extra=1), "card"),
+        (lambda d: d["audio"].update(n_fft=10**400), "card"),
+        (lambda d: d["normalization"].update(mean_db=10**400), "card"),
         (lambda d: d.pop("labels"), "card"),
         (lambda d: d.update(labels=["a", "a", "b"]), "labels"),
         (lambda d: d.update(labels=["a", "b"]), "shape"),
@@ -187,6 +189,13 @@ def test_a_packed_state_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     repacked(path, packing=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 100_000  # a thousandth of what it would take
     with pytest.raises(ModelError, match="packed"):
+        checkpoint.load_state(path)
+
+
+def test_a_state_takes_no_more_memory_than_its_file_is_long(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    torch.save({"optimizers": [{"state": ({"mean": torch.zeros(1).expand(10**11)},)}]}, path)
+    with pytest.raises(ModelError, match="more elements than there are"):
         checkpoint.load_state(path)
 
 

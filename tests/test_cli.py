@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 from escnn import __version__, files
 from escnn.cli import app
 from escnn.config import to_json
+from escnn.errors import Terminated
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "prediction.schema.json").read_text("utf-8"))
 ESCNN = [sys.executable, "-m", "escnn.cli"]
@@ -303,6 +304,24 @@ def test_escnn_data_is_where_data_is_looked_for_but_a_resumed_run_keeps_its_own(
     assert escnn("evaluate", "--model", run).exit_code == 5
 
 
+def test_predict_goes_on_where_it_was_stopped(model: Path, class_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    command = ["predict", class_folders / "low", tmp_path / "bad.wav", class_folders / "high", "--resume", "--out"]
+    whole, stopped = tmp_path / "whole.jsonl", tmp_path / "stopped.jsonl"
+    assert escnn(*command, whole).exit_code == 3
+    lines = whole.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 21
+    for kept in (0, 5, 11, 21):
+        stopped.write_bytes(b"".join(lines[:kept]) + (lines[kept][:40] if kept < 21 else b""))
+        again = escnn(*command, stopped)
+        assert again.exit_code == 3  # one of them is bad, whenever it was read
+        assert ("going on after" in again.stderr) == (kept > 0)
+        names = [json.loads(line)["path"] for line in stopped.read_bytes().splitlines()]
+        assert names == [json.loads(line)["path"] for line in lines]
+    for refused in (["--format", "csv", "--out", tmp_path / "a"], [], ["--force", "--out", tmp_path / "a"]):
+        assert escnn("predict", class_folders / "low", "--resume", *refused).exit_code == 2
+
+
 def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     result = escnn("visualize", clip, "--out", out)
@@ -419,6 +438,18 @@ def test_a_full_disk_behind_stdout_is_said(model: Path, clip: Path) -> None:
         process = subprocess.run([*ESCNN, "predict", str(clip)], stdout=full, stderr=subprocess.PIPE, check=False)
     assert process.returncode == 7
     assert process.stderr.decode().splitlines()[0] == "error: stdout: cannot be written (No space left on device)"
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_signal_ends_a_command_as_early_as_its_options_are_read(
+    stop: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr("typer.core.TyperGroup.parse_args", interrupted)
+    result = escnn("predict", "clip.wav")
+    assert (result.exit_code, result.stdout, result.stderr) == (code, "", "warning: interrupted\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")

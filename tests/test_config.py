@@ -16,7 +16,14 @@ def test_settings_survive_json(name: str) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"sample_rate": 10}, {"n_fft": 10**9}, {"f_max": 44_100.0}, {"hop_length": 0}, {"floor_db": math.nan}],
+    [
+        {"sample_rate": 10},
+        {"n_fft": 10**9},
+        {"n_mels": 10**400},
+        {"f_max": 44_100.0},
+        {"hop_length": 0},
+        {"floor_db": math.nan},
+    ],
 )
 def test_out_of_range_is_refused_not_clamped(wrong: dict) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):

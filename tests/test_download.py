@@ -7,11 +7,12 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import sys
-import wave
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,52 +20,12 @@ from pathlib import Path
 import archive_server as server_manners
 import pytest
 from archive_server import ArchiveServer
+from small_archive import CLIPS, TOP, a_metadata, a_wav, a_zip, members
 
 from escnn import download as module
 from escnn import fetch
 from escnn.download import DatasetCheck, Progress, check, download
 from escnn.errors import DatasetError, NetworkError, OutputError
-
-# A data set in small: two clips a fold. Made up, like all sounds here.
-CLIPS = tuple(f"{fold}-{100 + fold}-{take}-{fold * 9}.wav" for fold in range(1, 6) for take in "AB")
-TOP = "ESC-50-0123abc"
-
-
-def a_wav(seed: int = 0, frames: int = 800) -> bytes:
-    sound = io.BytesIO()
-    with wave.open(sound, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(44_100)
-        file.writeframes(random.Random(seed).randbytes(2 * frames))
-    return sound.getvalue()
-
-
-def a_metadata(clips: tuple[str, ...] = CLIPS) -> bytes:
-    lines = ["filename,fold,target,category,esc10,src_file,take"]
-    for clip in clips:
-        fold, source, take, target = clip.removesuffix(".wav").split("-")
-        lines.append(f"{clip},{fold},{target},class_{target},False,{source},{take}")
-    return "\n".join([*lines, ""]).encode()
-
-
-def members(clips: tuple[str, ...] = CLIPS, metadata: bytes | None = None) -> dict[str, bytes]:
-    return {
-        f"{TOP}/.gitignore": b"*.tmp",
-        f"{TOP}/LICENSE": b"Creative Commons",
-        f"{TOP}/README.md": b"# ESC-50",
-        **{f"{TOP}/audio/{clip}": a_wav(seed) for seed, clip in enumerate(clips)},
-        f"{TOP}/meta/esc50.csv": a_metadata() if metadata is None else metadata,
-        f"{TOP}/tests/test_dataset.py": b"import os",
-    }
-
-
-def a_zip(content: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", method) as file:
-        for name, data in content.items():
-            file.writestr(name, data)
-    return archive.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +208,28 @@ def test_no_content_length(server: ArchiveServer, folder: Path) -> None:
     assert_whole(folder)
 
 
+def test_connection_cut_within_the_headers_costs_nothing_that_had_come(server: ArchiveServer, folder: Path) -> None:
+    def cut(request: server_manners.Request) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Le")
+
+    server.answers = [cut, server_manners.good(cut_after=6000), cut]
+    assert download(folder, source=server.url).complete
+    assert server.ranges == [None, None, "bytes=6000-", "bytes=6000-"]
+    assert_whole(folder)
+
+
+@pytest.mark.parametrize("span", ["bytes 6000-6999/7000", "bytes */9", "bytes 6000-", "6000", "bytes 6000-1/99999999"])
+def test_content_range_that_is_not_true(server: ArchiveServer, folder: Path, span: str) -> None:
+    """However it lies, the bytes that follow are those asked for: either they are used or fetched again."""
+
+    def lie(request: server_manners.Request) -> None:
+        request.say(206, {"ETag": server.etag, "Content-Range": span}, server.body[6000:])
+
+    server.answers = [server_manners.good(cut_after=6000), lie]
+    assert download(folder, source=server.url).complete
+    assert_whole(folder)
+
+
 def test_page_of_a_login_portal(server: ArchiveServer, folder: Path) -> None:
     server.answers = [lambda request: request.say(200, {}, b"<html>please log in</html>")]
     with pytest.raises(DatasetError, match="not a zip file"):
@@ -309,6 +292,61 @@ def test_redirect_to_anything_but_the_web_is_refused(server: ArchiveServer, fold
     with pytest.raises(NetworkError):
         download(folder, source=server.url)
     assert_nothing_left(folder)
+
+
+@pytest.fixture
+def encrypted(server: ArchiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+    """A server that speaks TLS, with a certificate that is trusted."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*made.split(), *names], check=True, capture_output=True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setattr(fetch, "TIMEOUTS", (5.0, 5.0))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with server_manners.running() as other:
+        other.socket = context.wrap_socket(other.socket, server_side=True)
+        other.body = server.body
+        yield other
+
+
+def test_redirect_out_of_https_is_refused(server: ArchiveServer, encrypted: ArchiveServer, folder: Path) -> None:
+    address = f"https://127.0.0.1:{encrypted.server_port}/ESC-50.zip"
+    for target in (server.url, server.url.replace("http", "HTTP"), "file:///etc/passwd"):
+        encrypted.answers = [server_manners.status(302, Location=target)]
+        with pytest.raises(NetworkError, match="leads to an address that is not followed") as caught:
+            download(folder, source=address)
+        assert caught.value.exit_code == 6
+    assert server.asked == []
+    assert_nothing_left(folder)
+    encrypted.answers = [server_manners.status(302, Location="/elsewhere.zip"), server_manners.good(cut_after=6000)]
+    assert download(folder, source=address).complete  # from https to https, and resumed
+    assert encrypted.ranges[-1] == "bytes=6000-"
+    assert_whole(folder)
+
+
+def test_redirect_into_https_is_followed(server: ArchiveServer, encrypted: ArchiveServer, folder: Path) -> None:
+    server.answers = [server_manners.status(302, Location=f"https://127.0.0.1:{encrypted.server_port}/ESC-50.zip")]
+    assert download(folder, source=server.url).complete
+
+
+def test_what_a_redirect_has_for_a_body_is_not_read(server: ArchiveServer, folder: Path) -> None:
+    sent: list[int] = []
+
+    def endless(request: server_manners.Request) -> None:
+        request.say(302, {"Location": server.url})
+        try:
+            while sum(sent) < 64 << 20:
+                sent.append(request.wfile.write(bytes(1 << 16)))
+        except OSError:
+            pass  # it hung up
+
+    server.answers = [endless]
+    assert download(folder, source=server.url).complete
+    assert sum(sent) < 16 << 20  # what fits between the two of them
 
 
 def test_redirect_keeps_the_range(server: ArchiveServer, folder: Path) -> None:
@@ -426,6 +464,24 @@ def test_member_that_comes_twice(name: str, folder: Path) -> None:
 
 def test_two_top_folders_that_are_one_where_case_does_not_count(folder: Path) -> None:
     assert_refused({**members(), f"{TOP.upper()}/audio/1-1-A-0.wav": a_wav()}, folder, "one folder")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"Audio/{CLIPS[0]}", f"audio/{CLIPS[0].lower()}", f"audio/{CLIPS[0].upper()}", "META/esc50.csv", "license"],
+)
+def test_name_that_differs_only_in_case_replaces_nothing(name: str, folder: Path) -> None:
+    """On Windows and on a Mac it would be the same file: it is not taken, wherever it stands in the archive."""
+    for content in ({**members(), f"{TOP}/{name}": b"other"}, {f"{TOP}/{name}": b"other", **members()}):
+        install(content, folder, force=True)
+        (folder.parent.parent / "given.zip").unlink()
+        assert_whole(folder)
+
+
+def test_many_small_bombs_have_a_limit_together() -> None:
+    """An archive whose every member is as large as it may be takes about 2 GB; a clip of ESC-50 fits twice."""
+    assert module.LARGEST_MEMBER > 2 * 441_044
+    assert (2_000 + 3) * module.LARGEST_MEMBER < 2.2e9
 
 
 def test_zip_bomb_stops_at_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -686,6 +742,45 @@ def test_old_folder_comes_back_when_the_new_archive_is_bad(archive: Path, folder
     assert_whole(folder)
 
 
+def test_old_folder_comes_back_when_the_last_step_is_interrupted(
+    archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download(folder, source=archive)
+    (folder / "LICENSE").write_text("the old one")
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        result = rename(self, target)
+        if target.name == "replaced":
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download(folder, source=archive, force=True)
+    assert (folder / "LICENSE").read_text() == "the old one"
+    assert [path.name for path in folder.parent.iterdir()] == ["ESC-50"]
+
+
+def test_what_a_call_left_that_was_killed_after_its_last_step_goes(archive: Path, folder: Path) -> None:
+    download(folder, source=archive)
+    (folder.parent / ".ESC-50.download" / "replaced" / "audio").mkdir(parents=True)
+    (folder.parent / ".ESC-50.download" / "archive.zip.part").write_bytes(b"PK")
+    a_lock(folder, f"{a_dead_process()}@{socket.gethostname()}")
+    assert download(folder, source="http://127.0.0.1:9/never-asked.zip").complete
+    assert_whole(folder)
+
+
+def test_leftovers_of_a_call_that_lives_are_let_be(archive: Path, folder: Path) -> None:
+    download(folder, source=archive)
+    part = folder.parent / ".ESC-50.download" / "archive.zip.part"
+    part.parent.mkdir()
+    part.write_bytes(b"PK")
+    a_lock(folder, f"{os.getppid()}@{socket.gethostname()}")
+    assert download(folder, source=archive).complete
+    assert part.exists()
+
+
 def test_traces_of_killed_calls_are_put_right(archive: Path, folder: Path) -> None:
     download(folder, source=archive)
     work = folder.parent / ".ESC-50.download"
@@ -708,7 +803,7 @@ def test_full_disk(archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OutputError, match="No space left") as caught:
         download(folder, source=archive)
     assert caught.value.exit_code == 7
-    assert not folder.exists()
+    assert_nothing_left(folder)  # nothing that would keep the disk full
 
 
 def test_full_disk_while_fetching_is_not_taken_for_a_network_failure(
@@ -768,10 +863,31 @@ def test_lock_of_a_dead_process_is_taken_over(archive: Path, folder: Path) -> No
     assert_whole(folder)
 
 
+def test_lock_that_its_owner_died_before_taking_is_removed(archive: Path, folder: Path) -> None:
+    for owner in (f"{a_dead_process()}@{socket.gethostname()}", f"{os.getppid()}@{socket.gethostname()}"):
+        (folder.parent / f".ESC-50.lock.{owner}.x1_y2").mkdir(parents=True)
+    assert download(folder, source=archive).complete
+    alive = f".ESC-50.lock.{os.getppid()}@{socket.gethostname()}.x1_y2"
+    assert {path.name for path in folder.parent.iterdir()} == {"ESC-50", alive}
+
+
 def test_lock_is_given_back_after_a_failure(archive: Path, folder: Path) -> None:
     with pytest.raises(DatasetError):
         install(b"no zip", folder)
     assert download(folder, source=archive).complete
+
+
+# All of it at random
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the rounds are forked")
+def test_however_it_ends_the_data_set_is_whole_or_as_it_was() -> None:
+    """A short `make chaos`: drops, bad servers, kill -9, signals, a full disk, two at once, in real processes."""
+    script = Path(__file__).with_name("chaos_download.py")
+    rounds = {**os.environ, "COUNT": "2", "SEED": "50"}
+    done = subprocess.run([sys.executable, script], env=rounds, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "20 rounds, 0 of them unexpected" in done.stdout
 
 
 # The real thing

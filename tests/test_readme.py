@@ -15,7 +15,7 @@ import archive_server
 import pytest
 import soundfile
 from conftest import SMALL_TRAINING, tone
-from test_download import a_metadata
+from small_archive import a_metadata
 from typer.testing import CliRunner
 
 from escnn import config, download
@@ -68,7 +68,8 @@ def test_every_escnn_command_of_the_readme_works_in_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESCNN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(config.PRESETS, "default", SMALL_TRAINING)
+    for name in ("default", "quick"):
+        monkeypatch.setitem(config.PRESETS, name, SMALL_TRAINING)
     monkeypatch.setattr(download, "CLIPS_PER_FOLD", 2)
     monkeypatch.setattr(download, "METADATA_SHA256", hashlib.sha256(a_metadata(CLIPS)).hexdigest())
     shutil.copytree(class_folders, "sounds")
@@ -106,3 +107,12 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_test_that_security_md_relies_on_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text("utf-8")))
+    there = {
+        name for path in ROOT.glob("tests/test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+    }
+    assert len(named) > 20
+    assert named <= there, named - there

@@ -56,7 +56,7 @@ def layer(name: str, shape: tuple[int, int, int] = (8, 4, 7), shown: int = 3, in
 @pytest.fixture
 def page() -> ReportPage:
     sound = SoundView(
-        flac=b"fLaC, as it were",
+        encoded=b"fLaC, as it were",
         start_seconds=0.0,
         seconds=5.0,
         envelope_low=[-0.1, -0.5, -0.2],
@@ -106,7 +106,7 @@ def full(page: ReportPage) -> ReportPage:
         WindowView(start, 5.0, (ClassScore(label, 0.6), ClassScore("cat", 0.2)), picture(2, 6, k))
         for k, (start, label) in enumerate(start_labels)
     ]
-    other = replace(page.sound, flac=b"another", start_seconds=55.0, spectrogram_png=picture(16, 30, 5))
+    other = replace(page.sound, encoded=b"another", start_seconds=55.0, spectrogram_png=picture(16, 30, 5))
     windows[3] = replace(windows[3], sound=other, why=reasons("dog", "cat"))
     stage = replace(page.layers[0], receptive_seconds=0.4, receptive_hz=(512.0, 1_234.0), receptive_bands=2)
     return replace(
@@ -301,7 +301,7 @@ def test_pictures_and_sound_are_inside(page):
         if value and value.startswith("data:") and ";base64," in value
     }
     inner = page.layers[1].inner[1].channels[2].png
-    assert {page.sound.flac, page.sound.spectrogram_png, page.layers[0].mean.png, inner} <= embedded
+    assert {page.sound.encoded, page.sound.spectrogram_png, page.layers[0].mean.png, inner} <= embedded
 
 
 def test_the_page_says_what_the_model_said(page):
@@ -353,7 +353,7 @@ def test_a_network_of_37_layers_stays_below_3_megabytes(page):
     ]
     assert sum(1 + len(view.inner) for view in layers) == 37
     noise = np.random.default_rng(0).bytes(440_000)  # five seconds of white noise as 16-bit FLAC
-    sound = replace(page.sound, flac=noise, spectrogram_png=picture(128, 431))
+    sound = replace(page.sound, encoded=noise, spectrogram_png=picture(128, 431))
     assert len(render(replace(page, layers=layers, sound=sound)).encode()) < 3_000_000
 
 
@@ -473,12 +473,12 @@ def test_overlays_and_filtered_sounds_are_inside_and_the_spectrogram_only_once(f
     html = render(full)
     for content, media_type in (
         (full.why.classes[2].overlay_png, "image/png"),
-        (full.why.classes[2].flac, "audio/flac"),
-        (full.windows[3].sound.flac, "audio/flac"),
+        (full.why.classes[2].encoded, "audio/flac"),
+        (full.windows[3].sound.encoded, "audio/flac"),
         (full.sound.spectrogram_png, "image/png"),
     ):
         assert html.count(f"data:{media_type};base64,{base64.b64encode(content).decode()}") == 1
-    vorbis = replace(full.why.classes[0], media_type="audio/ogg", flac=b"OggS")
+    vorbis = replace(full.why.classes[0], media_type="audio/ogg", encoded=b"OggS")
     ogg = render(replace(full, why=replace(full.why, classes=[vorbis])))
     assert f"data:audio/ogg;base64,{base64.b64encode(b'OggS').decode()}" in ogg
 
@@ -544,8 +544,8 @@ def test_a_page_with_reasons_for_five_classes_and_17_layers_stays_below_3_megaby
     # Filtered sounds at 44.1 kHz: a siren in noise came to 65 to 145 kB each, the whole of it to 336 kB.
     y, x = np.mgrid[-1:1:128j, -1:1:431j]
     overlay = plots.png_bytes(plots.feature_map(np.exp(-3 * (x**2 + y**2)), (0, 1), "viridis"))
-    why = replace(why, classes=[replace(view, overlay_png=overlay, flac=rng.bytes(145_000)) for view in why.classes])
-    sound = replace(page.sound, flac=rng.bytes(336_000), spectrogram_png=picture(128, 431))
+    why = replace(why, classes=[replace(view, overlay_png=overlay, encoded=rng.bytes(145_000)) for view in why.classes])
+    sound = replace(page.sound, encoded=rng.bytes(336_000), spectrogram_png=picture(128, 431))
     assert len(render(replace(page, layers=layers, sound=sound, why=why)).encode()) < 3_000_000
 
 

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,9 +240,32 @@ def test_resuming_with_other_data_or_settings_is_refused(tmp_path: Path, dataset
     other_seed = open_dataset(dataset.root, seed=5)  # other folds
     with pytest.raises(DatasetError, match="not the data set"):
         next(training.train(run, other_seed, features, device=CPU))
-    changed = Run(run.folder, dataclasses.replace(run.config, learning_rate=0.5), run.data)
-    with pytest.raises(UsageError, match=r"config\.json"):
+    gain = dataclasses.replace(run.config.augment, gain_db=1.5)
+    changed = Run(run.folder, dataclasses.replace(run.config, learning_rate=0.5, augment=gain), run.data)
+    with pytest.raises(UsageError, match=r"learning_rate was 0\.01, is 0\.5, augment\.gain_db was 8\.0, is 1\.5$"):
         next(training.train(changed, dataset, features, device=CPU))
+
+
+def test_resuming_with_another_version_is_refused_by_its_name(
+    tmp_path: Path, dataset: Dataset, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = start(tmp_path / "run", dataset, features, SMALL_TRAINING)
+    next(stopped)
+    stopped.close()
+    _, (run,) = runs.reopen(tmp_path / "run")
+    now = checkpoint.versions()
+    monkeypatch.setattr(checkpoint, "versions", lambda: {**now, "torch": "9.9"})
+    with pytest.raises(UsageError, match=rf'torch was "{re.escape(now["torch"])}", is "9\.9"$'):
+        next(training.train(run, dataset, features, device=CPU))
+
+
+def test_differences_are_named_value_by_value() -> None:
+    old = {"a": 1, "b": {"c": [1, 2], "d": None}, "e": "x"}
+    assert training.differences(old, old) == []
+    new = {"a": 1, "b": {"c": [1], "d": None}, "f": True}
+    assert training.differences(old, new) == [
+        "b.c was [1, 2], is [1]", 'e was "x", is null', "f was null, is true",
+    ]  # fmt: skip
 
 
 def test_a_state_of_another_network_is_refused(tmp_path: Path, dataset: Dataset, features: Features) -> None:

@@ -28,6 +28,7 @@ EXTENSIONS = frozenset(
 )
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
 MOST_CHANNELS = 32
+MP3_RATES = (44_100, 48_000)  # Hz; below these it has a delay, above there is none
 LONGEST_SECONDS = 24 * 3600.0  # of a stream of blocks
 LONGEST_WAVEFORM_SECONDS = 3600.0  # of a sound that is held in memory as one array
 BLOCK_FRAMES = 1 << 13  # what is lost where a damaged file stops making sense
@@ -243,10 +244,14 @@ def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
     Args:
         samples: (time,); what exceeds -1..1 is clipped.
         sample_rate: in Hz.
-        kind: ``FLAC`` (16 bits), which keeps it as it is, or ``MP3``, a sixth of that and without delay.
+        kind: ``FLAC`` (16 bits), which keeps it as it is, or ``MP3``, a fraction of that and without delay; resampled
+            to 44.1 kHz unless it is one of `MP3_RATES`.
     """
     encoded = io.BytesIO()
-    quality = {"bitrate_mode": "VARIABLE"} if kind == "MP3" else {"subtype": "PCM_16"}
+    if kind == "MP3" and sample_rate not in MP3_RATES:
+        samples, sample_rate = soxr.resample(samples, sample_rate, 44_100), 44_100
+    # At a constant 96 kbit/s (of 44.1 kHz); a variable rate, libsndfile's default, spoils quiet and simple sounds.
+    quality = {"bitrate_mode": "CONSTANT", "compression_level": 0.8} if kind == "MP3" else {"subtype": "PCM_16"}
     soundfile.write(encoded, np.clip(samples, -1, 1), sample_rate, format=kind, **quality)
     return encoded.getvalue()
 

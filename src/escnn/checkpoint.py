@@ -11,6 +11,7 @@ import json
 import math
 import pickle
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,9 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def load_state(path: Path) -> dict[str, Any]:
     """Read training state; pickled code is refused (`weights_only`), damage is found by the file's own checksums.
 
+    It takes no more memory than the file is long: what is compressed is refused, and tensors that claim more elements
+    than the file holds.
+
     Raises:
         ModelError: missing or damaged.
     """
@@ -134,6 +138,8 @@ def load_state(path: Path) -> dict[str, Any]:
         if damaged:
             raise ModelError(f"{path}: damaged training state ({damaged:.100})", hint=hint)
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if any(tensor.nbytes > tensor.untyped_storage().nbytes() for tensor in _tensors(state)):
+            raise ValueError("a tensor claims more elements than there are")
     except EscnnError:
         raise
     except FileNotFoundError as error:
@@ -147,6 +153,15 @@ def load_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ModelError(f"{path}: not a training state of escnn")
     return state
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """All tensors in nested dictionaries, lists and tuples."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, dict | list | tuple):
+        for value in state.values() if isinstance(state, dict) else state:
+            yield from _tensors(value)
 
 
 def _model_path(path: Path) -> Path:

@@ -220,7 +220,7 @@ def evaluate(
         bool, typer.Option("--report", help="Write a page to explore as well, into --out or ./evaluation.")
     ] = False,
     embed_audio: Annotated[
-        bool, typer.Option("--embed-audio", help="Put every clip into that page: about 70 kB each.")
+        bool, typer.Option("--embed-audio", help="Put every clip into that page: about 80 kB each.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON to stdout.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
@@ -296,6 +296,9 @@ def predict(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Write to --out line by line; stopped, the same command goes on.")
+    ] = False,
     views: Views = 1,
     model: ModelPath = None,
     device: Device = "auto",
@@ -306,17 +309,25 @@ def predict(
     from escnn import inputs
 
     names = inputs.gather(audio or [], files_from)
-    if out is not None and out.exists() and not force:
+    chosen = _output_format(output_format, one=inputs.is_one_sound(names) and not resume)
+    if resume and (out is None or force or chosen != "jsonl"):
+        raise UsageError(
+            "--resume goes on with a file of JSON Lines", hint="add --out FILE; no --force, no other --format"
+        )
+    if out is not None and out.exists() and not (force or resume):
         raise OutputError(f"{out}: exists already", hint="choose another name, or add --force")
     with console.working("starting torch"):
-        from escnn import prediction
+        from escnn import prediction, results
 
-    chosen = _output_format(output_format, one=inputs.is_one_sound(names))
     classifier = prediction.Classifier.load(model, device=device, views=views)
     described = prediction.describe_model(classifier)
-    failures = done = 0
-    with console.results(chosen, out, top_k) as show:
-        for result in classifier.predict_files(inputs.find_sounds(names)):
+    before = results.reopen(out, classifier.sha256) if resume and out is not None else results.Done()
+    if before.names:
+        console.message(f"{out}: going on after {len(before.names)} sounds")
+    failures, done = before.failures, len(before.names)
+    with console.results(chosen, out, top_k, append=resume) as show:
+        sounds = results.remaining(inputs.find_sounds(names), before, out or Path("-"))
+        for result in classifier.predict_files(sounds):
             done += 1
             document = prediction.to_document(result, described, top_k=top_k, min_score=min_score)
             if isinstance(result, prediction.Failure):

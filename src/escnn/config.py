@@ -188,7 +188,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
 def _check(name: str, value: float, low: float, high: float, unit: str = "") -> None:
     """Refuse a number outside ``low..high`` (NaN is outside of everything)."""
     if not low <= value <= high:
-        raise UsageError(f"{name} {value!r:.40}: must be between {low:g} and {high:g}{' ' if unit else ''}{unit}")
+        found = str(value)[:20] if isinstance(value, int) else f"{value:g}"  # a huge int cannot become a float
+        raise UsageError(f"{name} {found}: must be between {low:g} and {high:g}{' ' if unit else ''}{unit}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from escnn.errors import EscnnError
-from escnn.files import atomic_path, output_error
+from escnn.files import appended_lines, atomic_path, output_error
 
 if TYPE_CHECKING:
     from escnn.prediction import Prediction
@@ -162,11 +162,17 @@ def stages(names: Mapping[str, tuple[str, str]]) -> Iterator[Callable[[str, int,
 
 
 @contextmanager
-def results(output_format: str, out: Path | None, top_k: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Show predictions as json, jsonl, csv or table, on stdout or whole in the file `out`. Gives ``show(document)``."""
+def results(
+    output_format: str, out: Path | None, top_k: int, *, append: bool = False
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Show predictions as json, jsonl, csv or table, on stdout or whole in the file `out`; or `append` them to it, each
+    as soon as it is known. Gives ``show(document)``.
+    """
     with ExitStack() as stack:
         if out is None:
-            write = result
+            write: Callable[[str], None] = result
+        elif append:
+            write = stack.enter_context(appended_lines(out))
         else:
             file = stack.enter_context(stack.enter_context(atomic_path(out)).open("w", encoding="utf-8"))
             write = lambda line: print(line, file=file)  # noqa: E731

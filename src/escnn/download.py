@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import hashlib
 import io
 import os
@@ -29,8 +30,7 @@ METADATA_SHA256 = "ca660da60191a97de289983a05821c9382d852a38a2ba8428980816b68cf6
 FOLDS = range(1, 6)
 CLIPS_PER_FOLD = 400
 
-LARGEST_MEMBER = 5 << 20  # bytes; a clip has 441 kB
-LARGEST_METADATA = 1 << 20  # bytes; it has 90 kB
+LARGEST_MEMBER = 1 << 20  # bytes; a clip has 441 kB. With it, an archive takes 2 GB of disk at most
 
 # All that is ever taken from an archive. Case counts, so no two of these names are one file on Windows or on a Mac.
 _CLIP = re.compile(r"(?P<fold>[1-5])-[0-9]{1,9}-[A-Z]-(?P<target>[1-4]?[0-9])\.wav")
@@ -134,6 +134,7 @@ def download(
     name = str(source or ARCHIVE_URL)
     try:
         if found := _already_there(folder, allow_missing, force):
+            _remove_leftovers(folder)
             return found
         archive = _archive_at_hand(source)
         with _workshop(folder) as work:
@@ -259,14 +260,13 @@ def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inside: str, name: str) -> bytes:
     """The content of one member, checked by its CRC. Never holds more than the limit, whatever the header says."""
-    limit = LARGEST_METADATA if inside == _METADATA else LARGEST_MEMBER
     try:
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise NotImplementedError("neither stored nor deflated")  # the other methods inflate without a bound
         with archive.open(member) as file:
-            content = file.read(limit + 1)
-        if len(content) > limit:
-            raise ValueError(f"more than {limit:,} bytes")
+            content = file.read(LARGEST_MEMBER + 1)
+        if len(content) > LARGEST_MEMBER:
+            raise ValueError(f"more than {LARGEST_MEMBER:,} bytes")
         if inside == _METADATA:
             _listed_clips(content)  # to blame the archive, by the line, for what is wrong there
     except _BAD_ZIP as error:
@@ -276,12 +276,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inside: str, name: 
 
 def _put_in_place(unpacked: Path, folder: Path, aside: Path) -> None:
     """Give the verified data set its name, in one step. What had that name before comes back if this fails."""
-    if folder.exists():
-        folder.rename(aside)
     try:
+        if folder.exists():
+            folder.rename(aside)
         unpacked.rename(folder)
-    except OSError:
-        if aside.exists():
+    except BaseException:  # Ctrl-C, too
+        if aside.exists() and not folder.exists():
             aside.rename(folder)
         raise
 
@@ -289,7 +289,7 @@ def _put_in_place(unpacked: Path, folder: Path, aside: Path) -> None:
 @contextmanager
 def _workshop(folder: Path) -> Iterator[Path]:
     """The hidden folder beside `folder`, for us alone. It outlives a network failure, a full disk and Ctrl-C."""
-    work = folder.with_name(f".{folder.name}.download")
+    work = _work(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         work.mkdir(exist_ok=True)
@@ -303,10 +303,22 @@ def _workshop(folder: Path) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)  # a bad archive is not worth going on with
             raise
         except BaseException:
+            shutil.rmtree(work / "unpacked", ignore_errors=True)  # it takes room, and is not gone on with
             with suppress(OSError):
                 work.rmdir()  # nothing had come
             raise
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _work(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.download")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What a call left that was killed after its last step, hidden and as large as the data set: gone if we may."""
+    if any(folder.parent.glob(f".{glob.escape(folder.name)}.*")):  # traces of a download or of its lock
+        with suppress(DatasetError, OSError), _workshop(folder):
+            pass
 
 
 def _few(names: Sequence[str]) -> str:

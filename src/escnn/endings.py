@@ -15,6 +15,13 @@ from escnn.errors import EscnnError, Terminated
 class Commands(TyperGroup):
     """Every way a command can end, as a line on stderr and an exit code."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Understand the command line; a signal that comes as early as this ends like any other."""
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt as stop:
+            raise typer.Exit(_interrupted(stop)) from stop
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; errors that a person can mend never show a traceback."""
         try:
@@ -24,8 +31,7 @@ class Commands(TyperGroup):
             console.traceback_if_verbose()
             code = problem.exit_code
         except KeyboardInterrupt as stop:
-            console.warning("interrupted")
-            code = 143 if isinstance(stop, Terminated) else 130
+            code = _interrupted(stop)
         except BrokenPipeError:
             console.silence_stdout()
             code = 0
@@ -41,6 +47,11 @@ class Commands(TyperGroup):
 def heed_sigterm() -> None:
     """Let SIGTERM end a command as Ctrl-C does, with nothing half-written."""
     signal.signal(signal.SIGTERM, _terminated)
+
+
+def _interrupted(stop: KeyboardInterrupt) -> int:
+    console.warning("interrupted")
+    return 143 if isinstance(stop, Terminated) else 130
 
 
 def _torch_pair_error(error: Exception) -> EscnnError | None:

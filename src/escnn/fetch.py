@@ -6,7 +6,9 @@ import json
 import time
 import zipfile
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -16,7 +18,7 @@ from escnn.files import write_json
 
 LARGEST_ARCHIVE = 2 << 30  # bytes; ESC-50 has 0.6 GB
 TIMEOUTS = (10.0, 60.0)  # seconds: to connect, and between two pieces
-PIECE = 64 << 10  # bytes
+PIECE = 16 << 10  # bytes, a record of TLS; where a connection drops, what had come of the last piece is lost
 ATTEMPTS = 5  # in a row that bring nothing new
 FIRST_PAUSE = 1.0  # seconds; doubles with every such attempt
 
@@ -54,6 +56,8 @@ def fetch(url: str, part: Path, on_bytes: Callable[[int, int | None], None], say
             pause = FIRST_PAUSE * 2 ** (failures - 1)
             say(f"stopped at {_size(part) / 1e6:.0f} MB ({_root_cause(error)}); trying again in {pause:g} s")
             time.sleep(pause)
+        except requests.exceptions.InvalidSchema as error:
+            raise NetworkError(f"{url}: leads to an address that is not followed ({error})", hint=BY_HAND) from error
         except (requests.RequestException, ValueError) as error:  # ValueError: https://two..dots slips past requests
             raise NetworkError(f"{url}: {error}", hint=BY_HAND) from error
 
@@ -64,7 +68,7 @@ def _fetch_rest(url: str, part: Path, on_bytes: Callable[[int, int | None], None
     headers = {"User-Agent": f"escnn/{__version__}", "Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
+    with _session(url) as session, session.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
         total = _total_bytes(answer)
         if answer.status_code == 416 and total == have:
             return  # the whole is here already
@@ -76,10 +80,14 @@ def _fetch_rest(url: str, part: Path, on_bytes: Callable[[int, int | None], None
         else:
             part.unlink(missing_ok=True)
             raise requests.ConnectionError("the server has another file now")
+        pieces = answer.iter_content(PIECE)
+        # A connection cut within the headers looks like an answer 200 without a length: it must not empty the file.
+        if not (first := next(pieces, b"")):
+            raise requests.ConnectionError("the connection was closed before the first byte")
         with part.open("ab" if have else "wb") as file:
             if not have:
                 write_json(_note(part), {"url": url, "version": _version(answer)})
-            for piece in answer.iter_content(PIECE):
+            for piece in chain((first,), pieces):
                 file.write(piece)
                 have += len(piece)
                 if max(have, total or 0) > LARGEST_ARCHIVE:
@@ -88,6 +96,20 @@ def _fetch_rest(url: str, part: Path, on_bytes: Callable[[int, int | None], None
     cut_off = _lacks_its_end(part) if total is None else have != total
     if cut_off:
         raise requests.ConnectionError("the connection was closed before the end")
+
+
+def _session(url: str) -> requests.Session:
+    """What follows redirects from `url`: from https to https only, and without reading the body of a redirect."""
+    session = requests.Session()
+    session.hooks["response"].append(_without_body)
+    if url.lower().startswith("https:"):
+        del session.adapters["http://"]  # with nobody to speak it, no spelling of an address leads there
+    return session
+
+
+def _without_body(answer: requests.Response, **_: Any) -> None:
+    if answer.is_redirect:
+        answer.close()  # or requests reads all of it into memory, however long it is
 
 
 def _total_bytes(answer: requests.Response) -> int | None:

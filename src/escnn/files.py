@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,25 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, document: Any) -> None:
     """Write `document` as indented JSON to `target`, whole or not at all."""
     write_text(target, json.dumps(document, indent=2) + "\n")
+
+
+@contextmanager
+def appended_lines(target: Path) -> Iterator[Callable[[str], None]]:
+    """Give a function that adds a line to the end of `target`, out of this process's hands when it returns."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("ab") as file:
+
+            def append(line: str) -> None:
+                try:
+                    file.write(f"{line}\n".encode())
+                    file.flush()
+                except OSError as error:
+                    raise output_error(target, error) from error
+
+            yield append
+    except OSError as error:
+        raise output_error(target, error) from error
 
 
 def sha256_file(path: Path) -> str:

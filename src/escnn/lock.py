@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import socket
@@ -23,24 +24,37 @@ def locked(folder: Path) -> Iterator[None]:
     """
     lock = folder.with_name(f".{folder.name}.lock")
     owner = f"{os.getpid()}@{socket.gethostname()}"
-    ours = Path(tempfile.mkdtemp(prefix=f"{lock.name}.", dir=folder.parent))
-    (ours / owner).touch()
-    for other in _owners(lock):
-        if not _may_be_alive(other):
-            (lock / other).unlink(missing_ok=True)
+    _remove_what_the_dead_left(lock)
+    ours = Path(tempfile.mkdtemp(prefix=f"{lock.name}.{owner}.", dir=folder.parent))
     try:
-        ours.rename(lock)
-    except OSError as error:
-        shutil.rmtree(ours, ignore_errors=True)
-        who = ", ".join(_owners(lock)) or "unknown"
-        hint = f"wait for it; if no such process is left, remove {lock}"
-        raise DatasetError(f"{folder}: another process is downloading it ({who})", hint=hint) from error
+        (ours / owner).touch()
+        _rename(ours, lock, folder)
+    finally:
+        shutil.rmtree(ours, ignore_errors=True)  # gone by now, unless it could not become the lock
     try:
         yield
     finally:
         (lock / owner).unlink(missing_ok=True)
         with suppress(OSError):
             lock.rmdir()  # unless the next owner has moved in already
+
+
+def _rename(ours: Path, lock: Path, folder: Path) -> None:
+    try:
+        ours.rename(lock)
+    except OSError as error:
+        who = ", ".join(_owners(lock)) or "unknown"
+        hint = f"wait for it; if no such process is left, remove {lock}"
+        raise DatasetError(f"{folder}: another process is downloading it ({who})", hint=hint) from error
+
+
+def _remove_what_the_dead_left(lock: Path) -> None:
+    for owner in _owners(lock):
+        if not _may_be_alive(owner):
+            (lock / owner).unlink(missing_ok=True)
+    for ours in lock.parent.glob(f"{glob.escape(lock.name)}.*@*.*"):  # of processes that died before their rename
+        if not _may_be_alive(ours.name.removeprefix(f"{lock.name}.").rpartition(".")[0]):
+            shutil.rmtree(ours, ignore_errors=True)
 
 
 def _owners(lock: Path) -> list[str]:

@@ -111,7 +111,7 @@ def _sound_view(seen: Seen, classifier: Classifier, number: int) -> report.Sound
     limits = plots.decibel_limits(window.decibels)
     frequencies = classifier.log_mel.mel_frequencies()
     return report.SoundView(
-        flac=encode(window.samples, config.sample_rate, "FLAC" if chosen else "MP3"),
+        encoded=encode(window.samples, config.sample_rate, "FLAC" if chosen else "MP3"),
         start_seconds=seen.glances[number].start_seconds,
         seconds=config.clip_seconds,
         envelope_low=low.tolist(),
@@ -160,7 +160,7 @@ def _why_class(classifier: Classifier, window: Window, label: str, score: float,
         overlay_png=plots.png_bytes(plots.overlay(evidence, limits)),
         scale=_scale(limits, plots.EVIDENCE_COLORS),
         peak=plots.peak(evidence),
-        flac=encode(filtered, config.sample_rate, "MP3"),
+        encoded=encode(filtered, config.sample_rate, "MP3"),
         media_type="audio/mpeg",
     )
 

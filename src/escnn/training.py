@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -282,6 +283,7 @@ class _Learner:
         return {
             "config": to_json(self.config),
             "data_digest": self.dataset.digest,
+            "versions": checkpoint.versions(),
             "network": self.network.state_dict(),
             "mean_network": None if self.mean_network is None else self.mean_network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -292,16 +294,22 @@ class _Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up where `state` was written; refuses another data set or other settings."""
+        """Take up where `state` was written; refuses another data set, other settings and other versions."""
         try:
             if state["data_digest"] != self.dataset.digest:
                 raise DatasetError(
                     f"{self.dataset.root}: not the data set that this run began with",
                     hint="clips, classes or folds changed: point --data at the old one, or start a new run",
                 )
-            if state["config"] != to_json(self.config):
+            if changed := differences(state["config"], to_json(self.config)):
                 raise UsageError(
-                    "the run's config.json was changed since it began", hint="start a new run with --config"
+                    f"config.json of the run was changed since it began: {', '.join(changed)}",
+                    hint="put the old values back, or start a new run with --config",
+                )
+            if changed := differences(state["versions"], checkpoint.versions()):
+                raise UsageError(
+                    f"the run began with other versions: {', '.join(changed)}",
+                    hint="install the old ones to end it as it began, or start a new run",
                 )
             self.network.load_state_dict(state["network"])
             if self.mean_network is not None:
@@ -327,6 +335,18 @@ def measure_normalization(features: Features, windows: Tensor) -> Normalization:
     count = len(windows) * features.decibels[0].numel()
     mean = total / count
     return Normalization(mean, max(1e-3, math.sqrt(max(0.0, squares / count - mean**2))))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[str]:
+    """What changed between two JSON objects, value by value: ``augment.gain_db was 8.0, is 6.0``."""
+    found = []
+    for key in [*old, *(key for key in new if key not in old)]:
+        was, now = old.get(key), new.get(key)
+        if isinstance(was, dict) and isinstance(now, dict):
+            found += differences(was, now, f"{within}{key}.")
+        elif was != now:
+            found.append(f"{within}{key} was {json.dumps(was)}, is {json.dumps(now)}")
+    return found
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -38,7 +38,7 @@ class ColorScale:
 class SoundView:
     """The stretch of sound that the page shows, `seconds` long; waveform, spectrogram and player all cover it."""
 
-    flac: bytes  # or what `media_type` says
+    encoded: bytes  # a file of `media_type`
     start_seconds: float  # where the stretch begins in the recording
     seconds: float
     envelope_low: Sequence[float]  # lowest sample of each column of the waveform
@@ -51,8 +51,8 @@ class SoundView:
     frequency_ticks: Sequence[tuple[str, float]]  # label, and height in the picture from 0 (bottom) to 1
     peak: tuple[float, float] | None  # loudest point of the spectrogram: shares of width and height
     media_type: str = "audio/flac"
-    sample_rate: int | None = None  # Hz, of `flac`: said beside the player when known
-    bits: int | None = 16  # of a sample in `flac`; None: a codec that has no such thing
+    sample_rate: int | None = None  # Hz, of `encoded`: said beside the player when known
+    bits: int | None = 16  # of a sample in `encoded`; None: a codec that has no such thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class WhyClass:
     overlay_png: bytes  # 8-bit palette with transparency (tRNS), laid out as the spectrogram's picture
     scale: ColorScale  # evidence in the unit of the method
     peak: tuple[float, float] | None  # strongest evidence: shares of width and height; None: the same everywhere
-    flac: bytes  # the sound filtered to what spoke for the class, as long as the original; or what `media_type` says
+    encoded: bytes  # the sound filtered to what spoke for the class, as long as the original
     media_type: str = "audio/flac"
 
 
