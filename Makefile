@@ -33,7 +33,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py
 
 fuzz: $(VENV)/installed
-	cd tests && ../$(BIN)/python -m fuzz --count $(or $(COUNT),20000) --seed $(or $(SEED),0) --out ../build/fuzz
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(or $(COUNT),20000) --seed $(or $(SEED),0)
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -72,6 +72,19 @@ def test_a_sound_does_not_depend_on_where_blocks_are_cut(write_sound: Writer, mo
     np.testing.assert_array_equal(audio.load_audio(path, 8_000).samples, whole)
 
 
+def test_a_length_below_zero_sends_path_and_bytes_to_the_same_place(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.w64"
+    soundfile.write(path, tone(440, 0.2, 8_000), 8_000, format="W64")
+    data = bytearray(path.read_bytes())
+    length = data.find(b"data") + 16
+    data[length : length + 8] = (-127_848).to_bytes(8, "little", signed=True)  # libsndfile goes back that far
+    path.write_bytes(data)
+    np.testing.assert_array_equal(audio.load_audio(bytes(data)).samples, audio.load_audio(path).samples)
+    assert capfd.readouterr().err == ""
+
+
 def bad(tmp_path: Path, kind: str) -> Path:
     """A file that is no sound, of the kind that is asked for."""
     path = tmp_path / f"{kind}.wav"

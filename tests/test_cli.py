@@ -86,6 +86,18 @@ def test_one_sound_is_one_json_object_on_stdout_and_nothing_else(model: Path, cl
     assert result.stdout.count("\n") == 1
 
 
+def test_what_a_c_library_prints_does_not_stand_among_the_results(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.caf"
+    soundfile.write(path, tone(440, 0.5, 8_000), 8_000, format="CAF", subtype="ALAC_16")
+    data = bytearray(path.read_bytes())
+    sizes = data.find(b"pakt") + 12 + 24  # of the packets, behind the chunk's head and its counts
+    data[sizes : sizes + 4] = b"\xff" * 4  # a number that never ends: libsndfile prints "Ooops!" on stdout
+    path.write_bytes(data)
+    result = subprocess.run([*ESCNN, "predict", str(path)], capture_output=True, text=True, check=False)
+    assert "Ooops" in result.stderr, "this libsndfile does not print: make another file that it prints about"
+    assert json.loads(result.stdout)["path"] == str(path)
+
+
 def test_several_sounds_are_json_lines_with_failures_in_their_place(model: Path, clip: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound")
     result = escnn("predict", clip, tmp_path / "bad.wav", tmp_path / "gone.wav", clip)

@@ -112,6 +112,7 @@ def test_a_whole_file_of_every_kind_is_read_and_no_trap_is_sprung(
         ("crash", "unexpected SIGSEGV"),
         ("memory", "unexpected MemoryError"),
         ("code", "unexpected code"),
+        ("stdout", "unexpected stdout"),  # where `predict` writes JSON
         ("endless message", "EscnnError"),
     ],
 )

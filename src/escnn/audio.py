@@ -153,6 +153,18 @@ class SoundReader:
             self.warnings.append(f"{silenced} samples were not finite numbers and were silenced")
 
 
+class _BytesFile(io.BytesIO):
+    """Bytes as a file that stays where it is when it is sent before its start, as a file on disk does.
+
+    `io.BytesIO` goes to the start instead, or raises; where a header is forged, libsndfile asks for it.
+    """
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """The new position, in bytes."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.getbuffer().nbytes}[whence]
+        return super().seek(base + offset) if 0 <= base + offset < 2**63 else self.tell()
+
+
 @contextmanager
 def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundReader]:
     """Open a path or the bytes of a sound file for reading.
@@ -166,7 +178,7 @@ def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundRe
     """
     name = name or ("audio" if isinstance(source, bytes) else str(os.fspath(source)))
     # A file descriptor keeps libsndfile from seeing the name: a name that is not UTF-8, or ends in .raw, cannot hurt.
-    handle = io.BytesIO(source) if isinstance(source, bytes) else _open_descriptor(Path(source), name)
+    handle = _BytesFile(source) if isinstance(source, bytes) else _open_descriptor(Path(source), name)
     size = len(source) if isinstance(source, bytes) else os.fstat(handle).st_size  # type: ignore[arg-type]
     try:
         if size == 0:

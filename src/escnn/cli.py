@@ -422,6 +422,7 @@ def visualize(
 def main() -> None:
     """Entry point of the command `escnn`."""
     heed_sigterm()
+    console.keep_stdout_for_results()
     app()
 
 

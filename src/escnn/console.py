@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ def result(line: str) -> None:
     except BrokenPipeError:
         raise  # the reader has seen enough: no error
     except OSError as error:
+        silence_stdout()  # what could not be written would be tried once more at exit
         raise output_error(Path("stdout"), error) from error
 
 
@@ -307,9 +308,25 @@ def _drawn(columns: Sequence[str], rows: Sequence[Sequence[str]], terminal: bool
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
+def keep_stdout_for_results() -> None:
+    """Send to stderr what C libraries print on stdout, as libsndfile does about damaged ALAC packets.
+
+    It would stand among the JSON. What Python writes goes where it went.
+    """
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller: nothing to keep apart
+        return
+    sys.stdout.flush()
+    ours = os.fdopen(os.dup(1), "wb")
+    sys.stdout = io.TextIOWrapper(
+        ours, sys.stdout.encoding, sys.stdout.errors, line_buffering=getattr(sys.stdout, "line_buffering", False)
+    )
+    os.dup2(2, 1)
+
+
 def silence_stdout() -> None:
-    """The reader of stdout went away (`| head -1`): what is still buffered goes nowhere instead of failing at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Stdout failed or its reader went away (`| head -1`): what is still buffered goes nowhere, not wrong at exit."""
+    with suppress(OSError):  # a stdout without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stderr() -> Console:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import os
 import signal
 import sys
 import traceback
@@ -128,6 +129,8 @@ def misbehave(path: Path) -> str:
         faulthandler._sigsegv()  # type: ignore[attr-defined]
     elif what == "memory":
         bytearray(2 * MEMORY)
+    elif what == "stdout":
+        print("a library's words")
     elif what == "code":
         Path("trapped").touch()
     elif what == "endless message":
@@ -198,6 +201,7 @@ def main() -> None:
     for number in (signal.SIGPROF, signal.SIGALRM):
         faulthandler.register(number, chain=True)
     import escnn.audio
+    from escnn import console
 
     if sys.argv[1] not in TORCHLESS:
         import torch
@@ -207,16 +211,25 @@ def main() -> None:
         import escnn.runs  # noqa: F401
 
         torch.set_num_threads(1)
+    answers = os.fdopen(os.dup(1), "w")  # what anyone else writes to stdout must not end up among them
+    noise = os.open("stdout", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    os.dup2(noise, 1)
+    console.keep_stdout_for_results()  # as on the command line: from here on, C libraries print on stderr
     limit_memory()
-    print("ready", flush=True)
+    print("ready", file=answers, flush=True)
     for line in sys.stdin:
         reader, path, cpu_seconds = json.loads(line)
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
-        result = answer(reader, Path(path))
+        outcome, trouble = answer(reader, Path(path))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        print(json.dumps(result), flush=True)
+        sys.stdout.flush()
+        if size := os.lseek(noise, 0, os.SEEK_END):
+            words = os.pread(noise, 1_000, 0)
+            outcome, trouble = "unexpected stdout", f"{size} bytes on stdout: {words!r}\n{trouble}"
+            os.ftruncate(noise, 0)
+        print(json.dumps((outcome, trouble)), file=answers, flush=True)
 
 
 if __name__ == "__main__":
