@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,33 @@ def test_a_cross_validation_has_a_run_a_fold(tmp_path: Path) -> None:
     runs.create_cross_validation(tmp_path / "cv", SMALL_TRAINING, tmp_path, (1, 2, 4))
     _, reopened = runs.reopen(tmp_path / "cv")
     assert [(run.folder.name, run.config.fold) for run in reopened] == [("fold1", 1), ("fold2", 2), ("fold4", 4)]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from escnn import runs
+run = runs.reopen(Path(sys.argv[1]))[1][0]
+with run.alone():
+    (run.folder / ".last.pt.0.part").touch()
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_process_at_a_time_and_none_once_it_is_killed(tmp_path: Path) -> None:
+    run = runs.create(tmp_path / "run", SMALL_TRAINING, tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(run.folder)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UsageError, match="another process is training in it"), run.alone():
+            pass
+        assert (run.folder / ".last.pt.0.part").exists()
+        other.kill()
+        other.wait()
+    with run.alone(), pytest.raises(UsageError), run.alone():
+        pass
+    assert {path.name for path in run.folder.iterdir()} == {"config.json", "run.json"}
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "not json", "no data", "wrong setting"])

@@ -92,7 +92,7 @@ def train(
         int | None, typer.Option(min=1, max=5, help="Fold to choose the epoch on, apart from the reported one.")
     ] = None,
     cross_validate: Annotated[bool, typer.Option("--cross-validate", help="Hold out every fold in turn.")] = False,
-    preset: Annotated[str | None, typer.Option(help="Named settings to start from: default, seed-resnet34.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings to start from: default, quick, seed-resnet34.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings from a JSON file, such as a run's config.json.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Clips in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest of the schedule.")] = None,
@@ -150,7 +150,8 @@ def train(
         console.warning(f"{len(dataset.missing)} clips of the metadata are not there, such as {dataset.missing[0]}")
     try:
         for run in todo:
-            _train_one(run, dataset, chosen_device)
+            with run.alone():
+                _train_one(run, dataset, chosen_device)
     except KeyboardInterrupt:
         console.message(f"every finished epoch is kept; go on with: escnn train --resume {folder}")
         raise

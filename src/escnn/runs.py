@@ -6,7 +6,8 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from escnn import checkpoint, files
 from escnn.config import TrainConfig, from_json, to_json
 from escnn.errors import UsageError, reason
+from escnn.lock import locked
 
 CONFIG_FILE, STATUS_FILE, METRICS_FILE = "config.json", "run.json", "metrics.csv"
 
@@ -36,6 +38,20 @@ class Run:
     def evaluated(self) -> bool:
         """Whether its held-out fold was evaluated, or there is none."""
         return not self.config.fold or (self.folder / "evaluation" / "evaluation.json").is_file()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from training in the folder; sweeps away what one that was killed had half written.
+
+        Raises:
+            UsageError: another process trains in it.
+        """
+        busy = UsageError(f"{self.folder}: another process is training in it", hint="wait for it, or stop it")
+        with locked(self.folder / ".lock", busy):
+            for part in self.folder.glob(".*.part"):
+                with suppress(OSError):
+                    part.unlink()
+            yield
 
     def write_status(self, status: str, **details: Any) -> None:
         """Write ``run.json``: how far the run is, and what it runs with."""
