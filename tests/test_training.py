@@ -2,6 +2,7 @@ import dataclasses
 import json
 import math
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from conftest import SMALL_AUDIO, SMALL_TRAINING
 from escnn import checkpoint, optimization, runs, training
 from escnn.config import TrainConfig
 from escnn.dataset import Dataset, Features, load_features, open_dataset, split
-from escnn.errors import DatasetError, EscnnError, ModelError, UsageError
+from escnn.errors import DatasetError, EscnnError, ModelError, OutputError, UsageError
 from escnn.model import ResNet
 from escnn.muon import Muon
 from escnn.runs import Run
@@ -81,6 +82,32 @@ def test_six_epochs_are_three_and_three_resumed_bit_for_bit(
     columns = ["epoch", "loss", "train_accuracy", "held_out_accuracy", "learning_rate"]
     straight, resumed = (pd.read_csv(tmp_path / name / "metrics.csv")[columns] for name in ("straight", "resumed"))
     pd.testing.assert_frame_equal(straight, resumed, check_exact=True)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_state_whole(tmp_path: Path, dataset: Dataset, features: Features) -> None:
+    resource = pytest.importorskip("resource")
+    list(start(tmp_path / "straight", dataset, features, SMALL_TRAINING))
+    stopped = start(tmp_path / "resumed", dataset, features, SMALL_TRAINING)
+    next(stopped)
+    stopped.close()
+    state = tmp_path / "resumed" / "last.pt"
+    kept = state.read_bytes()
+    _, (run,) = runs.reopen(tmp_path / "resumed")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, limits[1]))  # EFBIG, as on a full disk ENOSPC
+    try:
+        with pytest.raises(OutputError, match=r"last\.pt: cannot be written") as caught:
+            list(training.train(run, dataset, features, device=CPU))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.exit_code == 7
+    assert state.read_bytes() == kept
+    assert not list(state.parent.glob(".*.part"))
+    assert json.loads((state.parent / "run.json").read_text())["status"] == "failed"
+    list(training.train(run, dataset, features, device=CPU))
+    assert_equal_weights(tmp_path / "straight", tmp_path / "resumed")
 
 
 def test_the_seed_decides_the_weights(tmp_path: Path, dataset: Dataset, features: Features) -> None:

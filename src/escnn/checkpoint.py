@@ -7,6 +7,7 @@ says all that is needed to use it: audio and network settings, labels, normalisa
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import pickle
@@ -26,7 +27,7 @@ import escnn
 from escnn.config import AudioConfig, ModelConfig, from_json, to_json
 from escnn.errors import EscnnError, ModelError, is_plain, reason
 from escnn.features import Normalization
-from escnn.files import atomic_path
+from escnn.files import write_bytes
 from escnn.model import ResNet
 
 FORMAT = "escnn.model/1"
@@ -72,8 +73,7 @@ def save_model(path: Path, network: ResNet, card: ModelCard, *, half: bool = Fal
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     if half:
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
-    with atomic_path(path) as part:
-        safetensors.torch.save_file(tensors, part, metadata={"escnn": json.dumps(document)})
+    write_bytes(path, safetensors.torch.save(tensors, metadata={"escnn": json.dumps(document)}))
 
 
 def load_model(path: Path) -> tuple[ResNet, ModelCard]:
@@ -113,8 +113,9 @@ def add_score(path: Path, score: dict[str, Any]) -> None:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write training state (tensors, numbers, strings, lists and dictionaries of them) whole or not at all."""
-    with atomic_path(path) as part:
-        torch.save(state, part)
+    buffer = io.BytesIO()  # as torch says of a full disk only that it could not write
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_state(path: Path) -> dict[str, Any]:

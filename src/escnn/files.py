@@ -55,7 +55,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
             part.unlink()
 
 
-def write_bytes(target: Path, data: bytes) -> None:
+def write_bytes(target: Path, data: bytes | memoryview) -> None:
     """Write `data` to `target`, whole or not at all."""
     with atomic_path(target) as part:
         part.write_bytes(data)

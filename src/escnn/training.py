@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from escnn.augment import augment
 from escnn.checkpoint import MODEL_FILE, STATE_FILE, ModelCard
 from escnn.config import TrainConfig, to_json
 from escnn.dataset import Dataset, Features, split
-from escnn.errors import DatasetError, EscnnError, ModelError, UsageError, reason
+from escnn.errors import DatasetError, EscnnError, ModelError, OutputError, UsageError, reason
 from escnn.features import Normalization, normalize
 from escnn.model import ResNet, multiply_adds, parameter_count
 from escnn.optimization import choose_precision, make_optimizers, update_mean
@@ -102,7 +103,8 @@ def train(
         write_status("interrupted")
         raise
     except EscnnError:
-        write_status("failed")
+        with suppress(OutputError):  # on a full disk the first failure is the one to tell
+            write_status("failed")
         raise
     write_status("complete")
 
