@@ -327,6 +327,34 @@ def test_predict_goes_on_where_it_was_stopped(model: Path, class_folders: Path, 
         assert escnn("predict", class_folders / "low", "--resume", *refused).exit_code == 2
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_thousand_files_a_tenth_of_them_damaged_survive_a_kill(model: Path, clip: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    whole = clip.read_bytes()
+    for number in range(1_000):
+        content = b"RIFF" + bytes(60) if number % 10 == 3 else whole
+        (sounds / f"{number:04}.wav").write_bytes(content)
+    out = tmp_path / "out.jsonl"
+    command = [*ESCNN, "predict", str(sounds), "--resume", "--out", str(out), "--quiet"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (out.exists() and out.stat().st_size > 100_000) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    kept = out.read_bytes().count(b"\n")
+    assert 0 < kept < 1_000
+    again = subprocess.run(command, stderr=subprocess.PIPE, check=False)
+    assert again.returncode == 3
+    assert len(again.stderr.splitlines()) <= 2_000  # what is wrong with each, and how to mend it
+    documents = [json.loads(line) for line in out.read_bytes().splitlines()]
+    assert [Path(document["path"]).stem for document in documents] == [f"{number:04}" for number in range(1_000)]
+    failed = [number for number, document in enumerate(documents) if document["status"] == "error"]
+    assert failed == list(range(3, 1_000, 10))
+    assert len({document["predictions"][0]["label"] for document in documents if document["status"] == "ok"}) == 1
+
+
 def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "report"
     result = escnn("visualize", clip, "--out", out)

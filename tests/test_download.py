@@ -767,7 +767,7 @@ def test_what_a_call_left_that_was_killed_after_its_last_step_goes(archive: Path
     download(folder, source=archive)
     (folder.parent / ".ESC-50.download" / "replaced" / "audio").mkdir(parents=True)
     (folder.parent / ".ESC-50.download" / "archive.zip.part").write_bytes(b"PK")
-    (folder.parent / ".ESC-50.lock").touch()
+    abandoned_lock(folder)
     assert download(folder, source="http://127.0.0.1:9/never-asked.zip").complete
     assert_whole(folder)
 
@@ -777,7 +777,7 @@ def test_leftovers_of_a_call_that_lives_are_let_be(archive: Path, folder: Path) 
     part = folder.parent / ".ESC-50.download" / "archive.zip.part"
     part.parent.mkdir()
     part.write_bytes(b"PK")
-    with locked(folder.parent / ".ESC-50.lock", DatasetError("busy")):
+    with locked(folder.parent / ".ESC-50.lock", DatasetError("busy"), marker=True):
         assert download(folder, source=archive).complete
     assert part.exists()
 
@@ -821,6 +821,15 @@ def test_full_disk_while_fetching_is_not_taken_for_a_network_failure(
 # Two at once
 
 
+def abandoned_lock(folder: Path) -> Path:
+    """The lock of a process that was killed while it downloaded into `folder`."""
+    lock = folder.parent / ".ESC-50.lock"
+    code = f"import filelock, os; lock = filelock.SoftFileLock({os.fspath(lock)!r}); lock.acquire(); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert lock.exists()
+    return lock
+
+
 def test_second_download_of_the_same_folder_is_refused(archive: Path, folder: Path) -> None:
     refused: list[DatasetError] = []
 
@@ -832,6 +841,23 @@ def test_second_download_of_the_same_folder_is_refused(archive: Path, folder: Pa
     assert download(folder, source=archive, on_progress=second).complete
     assert refused[0].message == f"{folder}: another process is downloading it"
     assert_whole(folder)
+
+
+def test_lock_of_a_dead_process_is_taken_over(archive: Path, folder: Path) -> None:
+    folder.parent.mkdir(exist_ok=True)
+    abandoned_lock(folder)
+    assert download(folder, source=archive).complete
+    assert_whole(folder)
+
+
+def test_lock_of_another_machine_holds(archive: Path, folder: Path) -> None:
+    folder.parent.mkdir(exist_ok=True)
+    lock = abandoned_lock(folder)
+    lock.write_text(lock.read_text().replace(socket.gethostname(), "elsewhere"))
+    with pytest.raises(DatasetError, match="another process is downloading it") as caught:
+        download(folder, source=archive)
+    assert str(lock) in (caught.value.hint or "")
+    assert list(folder.parent.iterdir()) == [lock]
 
 
 def test_lock_is_given_back_after_a_failure(archive: Path, folder: Path) -> None:

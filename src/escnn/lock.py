@@ -6,22 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from escnn.errors import EscnnError
 
 
 @contextmanager
-def locked(file: Path, busy: EscnnError) -> Iterator[None]:
+def locked(file: Path, busy: EscnnError, *, marker: bool = False) -> Iterator[None]:
     """Hold the lock `file`, beside or in what it guards, while the block runs.
 
-    The operating system holds it for this process: a process that dies, however it dies, holds it no more. On a file
-    system that knows no locks the block runs without one.
-
-    Raises:
-        EscnnError: `busy`, if another process or thread holds it.
+    Args:
+        file: appears while it is held.
+        busy: raised if another process or thread holds it.
+        marker: whether the file itself is the lock, with its owner's name in it. That holds on network file systems,
+            too, where the operating system's locks, taken without it, may do nothing. But who died on another machine
+            (or in a container) is not known to be dead, and the file must be removed by hand.
     """
-    lock = FileLock(file)
+    lock = (SoftFileLock if marker else FileLock)(file)
     try:
         lock.acquire(blocking=False)
     except Timeout:
