@@ -223,6 +223,16 @@ def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, 
     (run / "model.safetensors").unlink()  # as if it had been stopped after its last epoch
     assert escnn("train", "--resume", run).exit_code == 0
 
+    (run / "evaluation" / "evaluation.json").unlink()
+    metrics = (run / "metrics.csv").read_text()
+    for broken in (metrics.replace("loss", "lost"), metrics.replace("1,", "one,"), metrics + "4"):
+        (run / "metrics.csv").write_text(broken)
+        refused = escnn("train", "--resume", run)
+        assert refused.exit_code == 2, refused.stderr
+        assert "metrics.csv: not the table of a training" in refused.stderr
+    (run / "metrics.csv").write_text(metrics)
+    assert escnn("train", "--resume", run).exit_code == 0
+
     refused = escnn("evaluate", "--model", run, "--data", class_folders, "--fold", 4, "--out", run)
     assert refused.exit_code == 7
     gone = escnn("evaluate", "--model", "gone", "--data", class_folders, "--out", tmp_path / "nothing")

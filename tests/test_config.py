@@ -23,6 +23,8 @@ def test_settings_survive_json(name: str) -> None:
         {"f_max": 44_100.0},
         {"hop_length": 0},
         {"floor_db": math.nan},
+        {"n_mels": 512, "clip_seconds": 60.0},
+        {"n_fft": 16_384, "hop_length": 16},
     ],
 )
 def test_out_of_range_is_refused_not_clamped(wrong: dict) -> None:

@@ -124,6 +124,19 @@ def test_resumes_in_the_next_call(server: ArchiveServer, folder: Path, monkeypat
     assert_whole(folder)
 
 
+@pytest.mark.parametrize("note", ["[]", "{}", '{"url": 1}', "[" * 100_000])
+def test_a_note_that_says_nothing_is_not_gone_on_from(
+    server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch, note: str
+) -> None:
+    monkeypatch.setattr(fetch, "ATTEMPTS", 1)
+    server.answers = [server_manners.good(cut_after=6000)]
+    with pytest.raises(NetworkError):
+        download(folder, source=server.url)
+    (folder.parent / ".ESC-50.download" / "archive.zip.json").write_text(note)
+    assert download(folder, source=server.url).complete
+    assert server.ranges == [None, None]
+
+
 def test_what_came_from_another_address_is_not_gone_on_from(
     server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

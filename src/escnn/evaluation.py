@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
 from collections.abc import Callable, Sequence
@@ -13,13 +14,13 @@ import pandas as pd
 
 from escnn import checkpoint, files, plots
 from escnn.dataset import Clip, Dataset
-from escnn.errors import DatasetError, UsageError
+from escnn.errors import DatasetError, UsageError, reason
 from escnn.evaluation_page import evaluation_page
 from escnn.measures import Evaluation, pool
 from escnn.model import parameter_count
 from escnn.prediction import Classifier, Failure
 from escnn.report.evaluation import EpochScore, render_evaluation
-from escnn.runs import Run
+from escnn.runs import METRICS_FILE, Run
 
 SCHEMA = "escnn.evaluation/1"
 SCORE = ("fold", "clips", "views", "accuracy", "top5_accuracy", "macro_f1", "log_loss", "calibration_error")
@@ -126,16 +127,32 @@ def evaluate_run(
     checkpoint.add_score(run.folder / checkpoint.MODEL_FILE, score)
     # Of the file with its score in it:
     document["model"]["sha256"] = files.sha256_file(run.folder / checkpoint.MODEL_FILE)
-    curves = [
-        EpochScore(
-            row["epoch"], row["loss"], row["train_accuracy"], row["held_out_accuracy"], row["validation_accuracy"]
-        )
-        for row in run.read_metrics()
-    ]
-    page = evaluation_page(evaluation, [document], dataset, curves=curves, command=command)
+    page = evaluation_page(evaluation, [document], dataset, curves=_curves(run), command=command)
     files.write_text(run.folder / "report.html", render_evaluation(page))
     write_evaluation(run.folder / "evaluation", evaluation, document)
     return document
+
+
+def _curves(run: Run) -> list[EpochScore]:
+    try:
+        return [
+            EpochScore(
+                epoch=int(row["epoch"]),
+                loss=float(row["loss"]),
+                train_accuracy=float(row["train_accuracy"]),
+                held_out_accuracy=_measured(row["held_out_accuracy"]),
+                validation_accuracy=_measured(row["validation_accuracy"]),
+            )
+            for row in run.read_metrics()
+        ]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        hint = "if it was edited, put it back as it was; otherwise train again"
+        path = run.folder / METRICS_FILE
+        raise UsageError(f"{path}: not the table of a training ({reason(error)})", hint=hint) from error
+
+
+def _measured(cell: str) -> float | None:
+    return float(cell) if cell else None
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, document: dict[str, Any]) -> None:

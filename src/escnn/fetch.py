@@ -144,9 +144,10 @@ def _resumable(url: str, part: Path) -> tuple[int, str]:
     """How many bytes of `url` are here and of which version; none if that was not noted or is not known."""
     try:
         note = json.loads(_note(part).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return 0, ""
-    return (_size(part), note["version"]) if note["url"] == url and note["version"] else (0, "")
+        version = str(note["version"]) if note["url"] == url else ""
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        version = ""
+    return (_size(part), version) if version else (0, "")
 
 
 def _note(part: Path) -> Path:

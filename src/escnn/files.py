@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,18 +35,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
     When the block raises, `target` is as it was before and nothing is left beside it. A disk that is full or a folder
     that may not be written becomes an `OutputError`.
     """
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")  # first, so that a signal cannot orphan it
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-        os.close(handle)
-    except OSError as error:
-        raise output_error(target, error) from error
-    part = Path(name)
-    try:
+        part.touch(exist_ok=False)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(0o666 & ~_umask())
         part.replace(target)
     except OSError as error:
         raise output_error(target, error) from error
@@ -129,9 +124,3 @@ def claim_run_folder(parent: Path, stem: str) -> Path:
 def output_error(path: Path, error: OSError) -> OutputError:
     """The operating system's refusal to write `path`, said in one line."""
     return OutputError(f"{path}: cannot be written ({error.strerror or error})", hint="is there space and permission?")
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -41,17 +41,23 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from training in the folder; sweeps away what one that was killed had half written.
+        """Keep other processes from training in the folder; sweeps away what a stopped one had half written.
 
         Raises:
             UsageError: another process trains in it.
         """
         busy = UsageError(f"{self.folder}: another process is training in it", hint="wait for it, or stop it")
         with locked(self.folder / ".lock", busy):
-            for part in self.folder.glob(".*.part"):
-                with suppress(OSError):
-                    part.unlink()
-            yield
+            self._sweep()
+            try:
+                yield
+            finally:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        for part in self.folder.glob(".*.part"):
+            with suppress(OSError):
+                part.unlink()
 
     def write_status(self, status: str, **details: Any) -> None:
         """Write ``run.json``: how far the run is, and what it runs with."""
@@ -76,13 +82,10 @@ class Run:
         writer.writerows(rows)
         files.write_text(self.folder / METRICS_FILE, text.getvalue())
 
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows of ``metrics.csv``: numbers, or None where nothing was measured."""
+    def read_metrics(self) -> list[dict[str, str]]:
+        """The rows of ``metrics.csv``; an empty cell is what was not measured."""
         with (self.folder / METRICS_FILE).open(newline="", encoding="utf-8") as table:
-            return [
-                {key: None if cell == "" else int(cell) if key == "epoch" else float(cell) for key, cell in row.items()}
-                for row in csv.DictReader(table)
-            ]
+            return list(csv.DictReader(table))
 
 
 def create(out: Path | None, config: TrainConfig, data: Path) -> Run:
