@@ -208,6 +208,24 @@ def test_what_follows_the_sound_may_be_cut_off_without_a_warning(write_sound: Wr
     assert audio.load_audio(path).warnings == ()
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.999])
+def test_an_ogg_stream_that_was_cut_off_warns_and_a_whole_one_does_not(
+    tmp_path: Path, subtype: str, share: float
+) -> None:
+    path = tmp_path / "a.ogg"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 240_000).astype(np.float32)
+    soundfile.write(path, noise, 48_000, format="OGG", subtype=subtype)
+    whole = path.read_bytes()
+    for source in (path, whole):
+        assert audio.load_audio(source).warnings == ()
+    path.write_bytes(whole[: round(share * len(whole))])
+    for source in (path, path.read_bytes()):
+        loaded = audio.load_audio(source)
+        (warning,) = loaded.warnings
+        assert warning == f"ends after {loaded.seconds:.2f} s, without the page that ends an Ogg stream"
+
+
 def test_the_sound_is_found_behind_other_chunks(write_sound: Writer) -> None:
     data = write_sound("a.wav", tone(440, 0.1, 8_000)).read_bytes()
     place = data.find(b"data")

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from escnn.chunks import promised_and_held
+from escnn.chunks import lacks_last_page, promised_and_held
 from escnn.errors import AudioError, reason
 
 Samples = NDArray[np.float32]
@@ -65,14 +65,15 @@ class Waveform:
 class SoundReader:
     """An open sound. `blocks` reads it once; `seconds`, `peak` and `warnings` tell the truth once it is read."""
 
-    def __init__(self, file: soundfile.SoundFile, name: str, promise: float = 1.0) -> None:
-        """`promise`: how many bytes of sound the header promises for each that is there."""
+    def __init__(self, file: soundfile.SoundFile, name: str, promise: float = 1.0, *, endless: bool = False) -> None:
+        """`promise`: bytes of sound that the header promises for each that is there; `endless`: no end was found."""
         self.name = name
         self.info = SoundInfo(file.samplerate, file.channels, file.format, file.subtype)
         self.warnings: list[str] = []
         self.peak = 0.0
         self._file = file
         self._promise = promise
+        self._endless = endless
         self._frames_read = 0
         if not LOWEST_RATE <= self.info.sample_rate <= HIGHEST_RATE:
             raise AudioError(
@@ -140,6 +141,8 @@ class SoundReader:
                     self.warnings.append(
                         f"ends after {self.seconds:.2f} s, its header promised {promised / self.info.sample_rate:.2f} s"
                     )
+                elif self._frames_read and self._endless:
+                    self.warnings.append(f"ends after {self.seconds:.2f} s, without the page that ends an Ogg stream")
                 break
             damaged = ~(np.abs(block) <= LOUDEST)
             if damaged.any():
@@ -183,7 +186,7 @@ def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundRe
     try:
         if size == 0:
             raise AudioError(f"{name}: the file is empty (0 bytes)", code="empty", hint="was the copy cut off?")
-        promise = _promise(handle)
+        promise, endless = _promise(handle)
         try:
             file = soundfile.SoundFile(handle, closefd=False)
         except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError) as error:
@@ -193,7 +196,7 @@ def open_sound(source: SoundSource, name: str | None = None) -> Iterator[SoundRe
                 hint=_CONVERT_HINT,
             ) from error
         with file:
-            yield SoundReader(file, name, promise)
+            yield SoundReader(file, name, promise, endless=endless)
     finally:
         if isinstance(handle, int):
             os.close(handle)
@@ -256,15 +259,16 @@ def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
     return encoded.getvalue()
 
 
-def _promise(handle: int | io.BytesIO) -> float:
-    """Bytes of sound that the header promises for each that is there; leaves the file at its start."""
+def _promise(handle: int | io.BytesIO) -> tuple[float, bool]:
+    """Bytes of sound promised for each that is there, and whether an end is missing; leaves the file at its start."""
     with nullcontext(handle) if isinstance(handle, io.BytesIO) else os.fdopen(handle, "rb", 0, closefd=False) as file:
         try:
             promised, held = promised_and_held(file) or (0, 0)
+            endless = lacks_last_page(file)
         except OSError:  # a failing disk: libsndfile will meet it too, and say so
-            promised = held = 0
+            promised, held, endless = 0, 0, False
         file.seek(0)
-    return promised / held if held else 1.0
+    return promised / held if held else 1.0, endless
 
 
 def _open_descriptor(path: Path, name: str) -> int:

@@ -1,8 +1,8 @@
-"""How many bytes of sound a file promises, and how many it holds.
+"""How many bytes of sound a file promises, and how many it holds; whether an Ogg stream was cut off.
 
-libsndfile reads a WAV, AIFF, AU or W64 file that was cut off as if it had been meant to end there. The promise stands
-in the header, so it is read from there. Layouts: RIFF and WAVE (Microsoft and IBM, 1991), RF64 (EBU Tech 3306), AIFF
-(Apple, 1989), Wave64 (Sonic Foundry), .snd (Sun).
+libsndfile reads a WAV, AIFF, AU, W64 or Ogg file that was cut off as if it had been meant to end there. The promise
+stands in the header, so it is read from there; the last page of an Ogg stream is marked as such. Layouts: RIFF and WAVE
+(Microsoft and IBM, 1991), RF64 (EBU Tech 3306), AIFF (Apple, 1989), Wave64 (Sonic Foundry), .snd (Sun), Ogg (RFC 3533).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
+LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes, of an Ogg stream
 MOST_CHUNKS = 1_000  # looked at: a forged file could hold millions of empty ones
 # Programs that write to a pipe cannot know the size: they leave 0, or a number next to the largest there is, with or
 # without sign (arecord, sox and ffmpeg, each its own). That is no promise.
@@ -34,6 +35,25 @@ def promised_and_held(file: BinaryIO) -> tuple[int, int] | None:
     if promised == 0 or start > size or any(promised in numbers for numbers in UNKNOWN):
         return None
     return promised, min(promised, size - start)
+
+
+def lacks_last_page(file: BinaryIO) -> bool:
+    """Whether `file` is an Ogg stream that stops before, or within, the page that is marked as its last.
+
+    Reads from wherever it likes; the caller puts the file's position back.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(4) != b"OggS":
+        return False
+    file.seek(max(0, size - LONGEST_PAGE))
+    end = file.read(LONGEST_PAGE)
+    start = end.rfind(b"OggS")
+    page = end[start:] if start >= 0 else b""
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return True
+    lengths = page[27 : 27 + page[26]]
+    return not page[5] & 4 or len(page) < 27 + len(lengths) + sum(lengths)
 
 
 def _chunks(file: BinaryIO, container: bytes) -> Iterator[tuple[int, int]]:
