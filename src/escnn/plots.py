@@ -39,6 +39,8 @@ EVIDENCE_COLORS = "inferno"
 PURPLE, GREY, INK = "#5f187f", "#8a8194", "#4a4353"
 
 DPI = 150
+# Left, bottom, width and height as shares of the figure: matplotlib's own search for them takes as long as the drawing.
+SPECTROGRAM_BOX, LEGEND_BOX = (0.065, 0.125, 0.84, 0.795), (0.92, 0.125, 0.014, 0.795)
 SPECTROGRAM_RANGE_DB = 80.0  # what is fainter than the loudest point by more is drawn in the lowest colour
 LABELLED_HZ = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 TIME_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # seconds between labels
@@ -100,7 +102,7 @@ def spectrogram(decibels: Floats, mel_frequencies_hz: Sequence[float], hop_secon
     figure, axes, edges = _spectrogram_axes(decibels, mel_frequencies_hz, hop_seconds, title)
     image = _show(axes, decibels, limits, SPECTROGRAM_COLORS, edges)
     extend = "min" if float(decibels.min()) < limits[0] else "neither"
-    figure.colorbar(image, ax=axes, label="dB", pad=0.015, aspect=30, extend=extend)
+    figure.colorbar(image, cax=figure.add_axes(LEGEND_BOX), label="dB", extend=extend)
     return figure
 
 
@@ -115,7 +117,7 @@ def evidence(
     image = _show(axes, marked, limits, EVIDENCE_COLORS, edges)
     image.set_alpha(np.clip(marked / limits[1], 0, 1))
     scale = ScalarMappable(Normalize(*limits), EVIDENCE_COLORS)  # without the picture's transparency
-    figure.colorbar(scale, ax=axes, label="evidence, 1: strongest", pad=0.015, aspect=30, extend="max")
+    figure.colorbar(scale, cax=figure.add_axes(LEGEND_BOX), label="evidence, 1: strongest", extend="max")
     return figure
 
 
@@ -238,9 +240,9 @@ def color_bar(colormap: str) -> Image.Image:
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """`image` as a PNG file."""
+    """`image` as a PNG file: a map's few pixels as small as they get, a figure in two thirds of the usual time."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=image.mode == "P")  # a map's few pixels; a figure would take four times as long
+    image.save(buffer, "PNG", optimize=image.mode == "P", compress_level=3)  # `optimize` takes the highest level
     return buffer.getvalue()
 
 
@@ -311,8 +313,8 @@ def _spectrogram_axes(
 ) -> tuple[Figure, Axes, Edges]:
     """A figure for pictures of (mels, frames), its axes in seconds and Hz, and where the edges of a picture belong."""
     mels, frames = decibels.shape
-    figure = Figure(figsize=(10, 4), dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(10, 4), dpi=DPI)
+    axes = figure.add_axes(SPECTROGRAM_BOX)
     ticks = frequency_ticks(mel_frequencies_hz)
     axes.set_yticks([height * mels for _, height in ticks], [label for label, _ in ticks])
     axes.set(xlim=(0, (frames - 0.5) * hop_seconds), ylim=(0, mels), xlabel="seconds", ylabel="Hz")

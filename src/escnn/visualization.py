@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import matplotlib
+from PIL import Image
 
 from escnn import checkpoint, files, plots, report
 from escnn.audio import SoundSource
@@ -64,19 +66,25 @@ def write(seen: Seen, classifier: Classifier, out: Path, choices: Choices) -> Pa
         name += f", from {seen.start_seconds:.1f} s to {seen.start_seconds + config.clip_seconds:.1f} s"
     hop_seconds, frequencies = config.hop_length / config.sample_rate, classifier.log_mel.mel_frequencies()
     best = spoken(classifier.card.labels[window.explained[0]])
-    pictures = {
-        "waveform": plots.waveform(window.samples, config.sample_rate, name),
-        "spectrogram": plots.spectrogram(window.decibels, frequencies, hop_seconds, name),
-        "evidence": plots.evidence(
-            window.decibels, window.evidence[0], frequencies, hop_seconds, f"{name}: what spoke for {best}"
-        ),
-    }
-    for layer in choices.layers:
-        maps, seconds = seen.maps[layer], config.clip_seconds
-        pictures[f"feature-maps/{layer}"] = plots.layer(layer, maps, seconds, choices.channels, choices.colormap)
-    for path, picture in pictures.items():
+
+    def save(path: str, picture: Image.Image) -> None:
         files.write_bytes(out / f"{path}.png", plots.png_bytes(picture))
-    page = sound_page(seen, classifier, choices)
+
+    def save_layer(layer: str) -> None:
+        maps, seconds = seen.maps[layer], config.clip_seconds
+        save(f"feature-maps/{layer}", plots.layer(layer, maps, seconds, choices.channels, choices.colormap))
+
+    with ThreadPoolExecutor(max_workers=2) as pool:  # encoders of pictures and sounds run without Python's lock
+        filling = pool.submit(sound_page, seen, classifier, choices)
+        saving = [pool.submit(save_layer, layer) for layer in choices.layers]
+        marked = window.evidence[0]
+        save("waveform", plots.waveform(window.samples, config.sample_rate, name))
+        save("spectrogram", plots.spectrogram(window.decibels, frequencies, hop_seconds, name))
+        spoke = f"{name}: what spoke for {best}"
+        save("evidence", plots.evidence(window.decibels, marked, frequencies, hop_seconds, spoke))
+        for saved in saving:
+            saved.result()
+        page = filling.result()
     for view in (layer for stage in page.layers for layer in (stage, *stage.inner)):
         for drawn in (view.mean, *view.channels):  # mean-over-channels.png, channel-12.png: a pixel a value
             native = out / "feature-maps" / "native" / view.name / f"{drawn.caption.replace(' ', '-')}.png"
