@@ -17,31 +17,33 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from escnn.report.evaluation import (
-    LEVELS,
+from escnn.report.calibration import (
     CalibrationBin,
+    calibration_error,
+    calibration_in_words,
+    reliability_dots,
+    wilson_interval,
+)
+from escnn.report.confusion import (
+    LEVELS,
     Cell,
-    EpochScore,
     EvaluatedClip,
+    class_rows,
+    confusion_cells,
+    in_words,
+    macro_f1,
+    most_confidently_wrong,
+    side_by_side,
+)
+from escnn.report.curves import EpochScore, axis_from_zero, training_curves
+from escnn.report.evaluation import (
     EvaluatedData,
     EvaluatedModel,
     EvaluationPage,
     FoldScore,
-    axis_from_zero,
-    calibration_error,
-    calibration_in_words,
-    class_rows,
-    confusion_cells,
     duration,
     fold_spread,
-    in_words,
-    macro_f1,
-    most_confidently_wrong,
-    reliability_dots,
     render_evaluation,
-    side_by_side,
-    training_curves,
-    wilson_interval,
 )
 
 VOID = {"meta", "link", "img"}

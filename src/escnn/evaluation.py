@@ -19,7 +19,8 @@ from escnn.evaluation_page import evaluation_page
 from escnn.measures import Evaluation, pool
 from escnn.model import parameter_count
 from escnn.prediction import Classifier, Failure
-from escnn.report.evaluation import EpochScore, render_evaluation
+from escnn.report.curves import EpochScore
+from escnn.report.evaluation import render_evaluation
 from escnn.runs import METRICS_FILE, Run
 
 SCHEMA = "escnn.evaluation/1"

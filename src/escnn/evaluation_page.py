@@ -11,15 +11,10 @@ from escnn import checkpoint
 from escnn.audio import encode, load_audio
 from escnn.dataset import Clip, Dataset
 from escnn.measures import Evaluation
-from escnn.report.evaluation import (
-    CalibrationBin,
-    EpochScore,
-    EvaluatedClip,
-    EvaluatedData,
-    EvaluatedModel,
-    EvaluationPage,
-    FoldScore,
-)
+from escnn.report.calibration import CalibrationBin
+from escnn.report.confusion import EvaluatedClip
+from escnn.report.curves import EpochScore
+from escnn.report.evaluation import EvaluatedData, EvaluatedModel, EvaluationPage, FoldScore
 
 
 def evaluation_page(
