@@ -8,12 +8,12 @@ import io
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from outline import Outline
 from PIL import Image
 
 from escnn import plots
@@ -36,8 +36,6 @@ from escnn.report import (
     waveform_path,
 )
 
-VOID = {"meta", "link", "img", "input", "br"}
-SVG_EMPTY = {"rect", "path", "line", "image", "use", "circle"}
 SCALE = ColorScale(0.0, 2.5, plots.png_bytes(plots.color_bar("viridis")))
 
 
@@ -126,47 +124,11 @@ def any_page(request: pytest.FixtureRequest) -> ReportPage:
     return found
 
 
-class Outline(HTMLParser):
-    """Elements with their attributes, text outside of style and script, and a check that every element is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.raw: dict[str, list[str]] = {"style": [], "script": []}
-        self.feed(html)
-        self.close()
-        assert self.open == [], "everything is closed"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(attrs) == len(dict(attrs)), f"<{tag}> names an attribute twice"
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in SVG_EMPTY, f"<{tag}/> closes itself only inside of SVG"
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] in self.raw:
-            self.raw[self.open[-1]].append(data)
-        else:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
 def test_the_policy_allows_exactly_the_style_and_script_there_are(any_page):
     outline = Outline(render(any_page))
     (policy,) = (meta["content"] for meta in outline.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
     for tag in ("style", "script"):
-        (content,) = outline.raw[tag]
+        (content,) = outline.contents(tag)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "default-src 'none'" in policy and "img-src data:;" in policy and "media-src data:;" in policy
@@ -183,8 +145,8 @@ def test_nothing_is_loaded_from_elsewhere(any_page):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#")), (tag, name, value)
     assert "//" not in re.sub(r"data:[^\"]*", "", re.sub(r"(?s)<script>.*</script>|<style>.*</style>", "", html))
-    assert not re.search(r"url\(|@import|https?:", outline.raw["style"][0])
-    assert not re.search(r"fetch\(|XMLHttp|import\(|https?:", outline.raw["script"][0])
+    assert not re.search(r"url\(|@import|https?:", outline.contents("style")[0])
+    assert not re.search(r"fetch\(|XMLHttp|import\(|https?:", outline.contents("script")[0])
 
 
 def test_no_inline_style_and_no_inline_handler(any_page):

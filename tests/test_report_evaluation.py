@@ -10,12 +10,12 @@ import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from outline import Outline
 
 from escnn.report.calibration import (
     CalibrationBin,
@@ -46,8 +46,6 @@ from escnn.report.evaluation import (
     render_evaluation,
 )
 
-VOID = {"meta", "link", "img"}
-SVG_EMPTY = {"rect", "line", "circle", "polyline"}
 HOSTILE = [
     "<script>alert(1)</script>.wav",
     '"><img src=x onerror=alert(1)>.wav',
@@ -56,49 +54,6 @@ HOSTILE = [
     "emoji 🐓 and \u202eright to left\u202c אבג",
     "&lt;b&gt; &amp;",
 ]
-
-
-class Outline(HTMLParser):
-    """Elements with their attributes, text outside of style and script, and a check that every element is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[tuple[str, dict[str, str | None]]] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.raw: list[tuple[str, dict[str, str | None], str]] = []
-        self.feed(html)
-        self.close()
-        assert self.open == [], "everything is closed"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(attrs) == len(dict(attrs)), f"<{tag}> names an attribute twice"
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append((tag, dict(attrs)))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in SVG_EMPTY, f"<{tag}/> closes itself only inside of SVG"
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop()[0] == tag
-        if tag in {"p", "dt", "dd", "th", "td"}:
-            self.text += " "
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1][0] in {"style", "script"}:
-            self.raw.append((*self.open[-1], data))
-        else:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def words(self) -> str:
-        """The text with every run of spaces, hard ones too, as one."""
-        return " ".join(self.text.split())
 
 
 def bins_of(clips: list[EvaluatedClip], count: int = 15) -> list[CalibrationBin]:

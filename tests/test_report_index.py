@@ -12,7 +12,8 @@ from itertools import pairwise
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import pytest
-from test_report_evaluation import HOSTILE, Outline
+from outline import Outline
+from test_report_evaluation import HOSTILE
 
 from escnn.report import ClassScore
 from escnn.report.index import IndexClip, IndexFailure, IndexPage, relative_href, render_index
