@@ -124,11 +124,13 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
     checkpoint.save_model(MODEL_IN_THE_BOX, network, card, half=True)
     runs = [cross_validation / f"fold{fold}" for fold in folds]
     several = cross_validation_summary(evaluate_runs(runs, dataset, views=len(VIEWS))[1])
-    files.write_json(HERE / "cross-validation.json", measured)
-    files.write_json(HERE / "cross-validation-views.json", several)
+    figures = HERE / card.training["config"]["preset"]
+    files.write_json(figures / "cross-validation.json", measured)
+    files.write_json(figures / "cross-validation-views.json", several)
     for fold in folds:
-        folder = cross_validation / f"fold{fold}" / "evaluation"
-        files.write_text(HERE / f"fold{fold}.json", (folder / "evaluation.json").read_text("utf-8"))
+        folder = cross_validation / f"fold{fold}"
+        for source, kind in (("evaluation/evaluation.json", "json"), ("metrics.csv", "csv")):
+            files.write_bytes(figures / f"fold{fold}.{kind}", (folder / source).read_bytes())
     text = CARD.format(
         file=MODEL_IN_THE_BOX.name,
         megabytes=MODEL_IN_THE_BOX.stat().st_size / 1e6,

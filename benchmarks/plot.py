@@ -24,13 +24,13 @@ WITHOUT_COST = (("a person", 81.3, "bottom"), ("EnvNet-v2", 84.9, "top"), ("AclN
 OURS, THEIRS = "#5f187f", "#c98a14"
 
 
-def held_out_curve(folds: list[int]) -> list[tuple[float, float]]:
+def held_out_curve(figures: Path, folds: list[int]) -> list[tuple[float, float]]:
     """(CPU-minutes, mean accuracy in per cent over the folds) wherever the held-out folds were looked at."""
     spent: dict[int, list[float]] = {}
     reached: dict[int, list[float]] = {}
     for fold in folds:
         seconds = 0.0
-        for row in csv.DictReader((HERE / f"fold{fold}.csv").read_text("utf-8").splitlines()):
+        for row in csv.DictReader((figures / f"fold{fold}.csv").read_text("utf-8").splitlines()):
             seconds += float(row["cpu_seconds"])
             if row["held_out_accuracy"]:
                 spent.setdefault(int(row["epoch"]), []).append(seconds / 60)
@@ -38,20 +38,26 @@ def held_out_curve(folds: list[int]) -> list[tuple[float, float]]:
     return [(statistics.fmean(spent[epoch]), statistics.fmean(reached[epoch])) for epoch in sorted(spent)]
 
 
+def draw_ours(axes: Axes, preset: str, color: str, place: tuple[int, int], side: str) -> None:
+    """The cross-validation of a preset: its folds, their mean, and the way there."""
+    measured = json.loads((HERE / preset / "cross-validation.json").read_text("utf-8"))
+    curve = held_out_curve(HERE / preset, [row["fold"] for row in measured["folds"]])
+    minutes, accuracy = curve[-1][0], 100 * measured["mean_accuracy"]
+    axes.plot(*zip(*curve, strict=True), color=color, linewidth=1.2, alpha=0.6)
+    axes.scatter(
+        [minutes] * len(measured["folds"]), [100 * row["accuracy"] for row in measured["folds"]], 10, color=color
+    )
+    axes.scatter([minutes], [accuracy], 60, color=color, zorder=3)
+    axes.annotate(
+        f"escnn, {preset}: {accuracy:.1f} %", (minutes, accuracy), xytext=place, textcoords="offset points",
+        color=color, fontweight="bold", ha=side,
+    )  # fmt: skip
+
+
 def draw(axes: Axes) -> None:
     """The plot."""
-    measured = json.loads((HERE / "cross-validation.json").read_text("utf-8"))
-    curve = held_out_curve([row["fold"] for row in measured["folds"]])
-    minutes, accuracy = curve[-1][0], 100 * measured["mean_accuracy"]
-    axes.plot(*zip(*curve, strict=True), color=OURS, linewidth=1.2, alpha=0.6)
-    axes.scatter(
-        [minutes] * len(measured["folds"]), [100 * row["accuracy"] for row in measured["folds"]], 10, color=OURS
-    )
-    axes.scatter([minutes], [accuracy], 60, color=OURS, zorder=3)
-    axes.annotate(
-        f"escnn, {accuracy:.1f} %\n(mean and folds; curve: while training)",
-        (minutes, accuracy), xytext=(10, 8), textcoords="offset points", color=OURS, fontweight="bold",
-    )  # fmt: skip
+    draw_ours(axes, "quick", "#9d5bb8", (-10, 2), "right")
+    draw_ours(axes, "default", OURS, (10, 8), "left")
     for name, percent, cost in WITH_COST:
         axes.scatter([cost], [percent], 40, color=THEIRS, marker="D")
         axes.annotate(name, (cost, percent), xytext=(0, -10), textcoords="offset points", ha="center", va="top")
