@@ -43,7 +43,7 @@ def test_lossy_files_sound_alike(write_sound: Writer, name: str) -> None:
     assert spectrum.argmax() == pytest.approx(440, abs=1)
 
 
-@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_101, 48_000, 96_000, 384_000])
 def test_a_tone_keeps_its_pitch_and_length_at_any_rate(write_sound: Writer, rate: int) -> None:
     loaded = audio.load_audio(write_sound("a.wav", tone(1_000, 1.0, rate), rate, subtype="FLOAT"), 44_100)
     assert loaded.sample_rate == 44_100
@@ -155,6 +155,18 @@ def test_a_truncated_sound_is_used_as_far_as_it_goes(tmp_path: Path, write_sound
     assert 0 < len(loaded.samples) < 80_000
     np.testing.assert_array_equal(loaded.samples, audio.load_audio(whole).samples[: len(loaded.samples)])
     assert loaded.warnings
+
+
+def test_a_forged_length_is_not_believed(write_sound: Writer) -> None:
+    path = write_sound("a.flac", tone(440, 1.0, 8_000))
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F  # of STREAMINFO, the upper 4 of 36 bits of the length: 256 GiB as float32
+    data[22:26] = b"\xff" * 4
+    path.write_bytes(data)
+    for source in (path, bytes(data)):
+        loaded = audio.load_audio(source)
+        assert loaded.seconds == pytest.approx(1.0)
+        assert "its header promised" in loaded.warnings[0]
 
 
 LAYOUTS = [
