@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import SMALL_TRAINING, tone
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from escnn import __version__, files
 from escnn.cli import app
 from escnn.config import to_json
-from escnn.errors import Terminated, UsageError
-from escnn.lock import locked
+from escnn.errors import Terminated
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "prediction.schema.json").read_text("utf-8"))
 ESCNN = [sys.executable, "-m", "escnn.cli"]
@@ -216,7 +216,7 @@ def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, 
     again = escnn("train", "--resume", run)
     assert again.exit_code == 0
     assert "finished already (3 epochs)" in again.stderr
-    with locked(run / ".lock", UsageError("busy")):
+    with FileLock(run / ".lock"):
         refused = escnn("train", "--resume", run)
     assert refused.exit_code == 2
     assert "another process is training in it" in refused.stderr

@@ -26,7 +26,6 @@ from escnn import download as module
 from escnn import fetch
 from escnn.download import DatasetCheck, Progress, check, download
 from escnn.errors import DatasetError, NetworkError, OutputError
-from escnn.lock import locked
 
 
 @pytest.fixture(autouse=True)
@@ -780,7 +779,7 @@ def test_what_a_call_left_that_was_killed_after_its_last_step_goes(archive: Path
     download(folder, source=archive)
     (folder.parent / ".ESC-50.download" / "replaced" / "audio").mkdir(parents=True)
     (folder.parent / ".ESC-50.download" / "archive.zip.part").write_bytes(b"PK")
-    abandoned_lock(folder)
+    a_lock(folder, f"{a_dead_process()}@{socket.gethostname()}")
     assert download(folder, source="http://127.0.0.1:9/never-asked.zip").complete
     assert_whole(folder)
 
@@ -790,8 +789,8 @@ def test_leftovers_of_a_call_that_lives_are_let_be(archive: Path, folder: Path) 
     part = folder.parent / ".ESC-50.download" / "archive.zip.part"
     part.parent.mkdir()
     part.write_bytes(b"PK")
-    with locked(folder.parent / ".ESC-50.lock", DatasetError("busy"), marker=True):
-        assert download(folder, source=archive).complete
+    a_lock(folder, f"{os.getppid()}@{socket.gethostname()}")
+    assert download(folder, source=archive).complete
     assert part.exists()
 
 
@@ -834,12 +833,15 @@ def test_full_disk_while_fetching_is_not_taken_for_a_network_failure(
 # Two at once
 
 
-def abandoned_lock(folder: Path) -> Path:
-    """The lock of a process that was killed while it downloaded into `folder`."""
+def a_dead_process() -> int:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid  # and wait for its end
+
+
+def a_lock(folder: Path, owner: str) -> Path:
     lock = folder.parent / ".ESC-50.lock"
-    code = f"import filelock, os; lock = filelock.SoftFileLock({os.fspath(lock)!r}); lock.acquire(); os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
-    assert lock.exists()
+    lock.mkdir(parents=True)
+    (lock / owner).touch()
     return lock
 
 
@@ -852,25 +854,34 @@ def test_second_download_of_the_same_folder_is_refused(archive: Path, folder: Pa
         refused.append(caught.value)
 
     assert download(folder, source=archive, on_progress=second).complete
-    assert refused[0].message == f"{folder}: another process is downloading it"
+    assert f"{os.getpid()}@{socket.gethostname()}" in refused[0].message
+    assert ".ESC-50.lock" in (refused[0].hint or "")
     assert_whole(folder)
 
 
+def test_lock_of_a_living_process_and_of_another_machine_hold(archive: Path, folder: Path) -> None:
+    for owner in (f"{os.getppid()}@{socket.gethostname()}", f"{a_dead_process()}@elsewhere"):
+        lock = a_lock(folder, owner)
+        with pytest.raises(DatasetError, match=owner) as caught:
+            download(folder, source=archive)
+        assert str(lock) in (caught.value.hint or "")
+        assert list(folder.parent.iterdir()) == [lock]
+        (lock / owner).unlink()
+        lock.rmdir()
+
+
 def test_lock_of_a_dead_process_is_taken_over(archive: Path, folder: Path) -> None:
-    folder.parent.mkdir(exist_ok=True)
-    abandoned_lock(folder)
+    a_lock(folder, f"{a_dead_process()}@{socket.gethostname()}")
     assert download(folder, source=archive).complete
     assert_whole(folder)
 
 
-def test_lock_of_another_machine_holds(archive: Path, folder: Path) -> None:
-    folder.parent.mkdir(exist_ok=True)
-    lock = abandoned_lock(folder)
-    lock.write_text(lock.read_text().replace(socket.gethostname(), "elsewhere"))
-    with pytest.raises(DatasetError, match="another process is downloading it") as caught:
-        download(folder, source=archive)
-    assert str(lock) in (caught.value.hint or "")
-    assert list(folder.parent.iterdir()) == [lock]
+def test_lock_that_its_owner_died_before_taking_is_removed(archive: Path, folder: Path) -> None:
+    for owner in (f"{a_dead_process()}@{socket.gethostname()}", f"{os.getppid()}@{socket.gethostname()}"):
+        (folder.parent / f".ESC-50.lock.{owner}.x1_y2").mkdir(parents=True)
+    assert download(folder, source=archive).complete
+    alive = f".ESC-50.lock.{os.getppid()}@{socket.gethostname()}.x1_y2"
+    assert {path.name for path in folder.parent.iterdir()} == {"ESC-50", alive}
 
 
 def test_lock_is_given_back_after_a_failure(archive: Path, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from escnn import __version__, console
-from escnn.endings import Commands, heed_sigterm
+from escnn.endings import Commands, heed_sigterm, interrupted
 from escnn.errors import OutputError, UsageError
 from escnn.options import DataFolder, Device, Fold, ModelPath, Quiet, Verbose, Views
 
@@ -422,9 +422,12 @@ def visualize(
 
 def main() -> None:
     """Entry point of the command `escnn`."""
-    heed_sigterm()
-    console.keep_stdout_for_results()
-    app()
+    try:
+        console.keep_stdout_for_results()
+        heed_sigterm()
+        app()
+    except KeyboardInterrupt as stop:  # earlier than any command
+        sys.exit(interrupted(stop))
 
 
 if __name__ == "__main__":

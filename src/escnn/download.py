@@ -291,10 +291,7 @@ def _workshop(folder: Path) -> Iterator[Path]:
     """The hidden folder beside `folder`, for us alone. It outlives a network failure, a full disk and Ctrl-C."""
     work = _work(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = folder.with_name(f".{folder.name}.lock")
-    hint = f"wait for it, or stop it; if there is no such process any more, remove {lock}"
-    busy = DatasetError(f"{folder}: another process is downloading it", hint=hint)
-    with locked(lock, busy, marker=True):
+    with locked(folder):
         work.mkdir(exist_ok=True)
         if (work / "replaced").exists() and not folder.exists():
             (work / "replaced").rename(folder)  # a call with --force was killed between its two renames

@@ -20,7 +20,7 @@ class Commands(TyperGroup):
         try:
             return super().make_context(*args, **extra)
         except KeyboardInterrupt as stop:
-            raise typer.Exit(_interrupted(stop)) from stop
+            raise typer.Exit(interrupted(stop)) from stop
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; errors that a person can mend never show a traceback."""
@@ -31,7 +31,7 @@ class Commands(TyperGroup):
             console.traceback_if_verbose()
             code = problem.exit_code
         except KeyboardInterrupt as stop:
-            code = _interrupted(stop)
+            code = interrupted(stop)
         except BrokenPipeError:
             console.silence_stdout()
             code = 0
@@ -49,7 +49,8 @@ def heed_sigterm() -> None:
     signal.signal(signal.SIGTERM, _terminated)
 
 
-def _interrupted(stop: KeyboardInterrupt) -> int:
+def interrupted(stop: KeyboardInterrupt) -> int:
+    """Say so; gives the exit code."""
     console.warning("interrupted")
     return 143 if isinstance(stop, Terminated) else 130
 

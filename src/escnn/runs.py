@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from escnn import checkpoint, files
 from escnn.config import TrainConfig, from_json, to_json
 from escnn.errors import UsageError, reason
-from escnn.lock import locked
 
 CONFIG_FILE, STATUS_FILE, METRICS_FILE = "config.json", "run.json", "metrics.csv"
 
@@ -46,13 +47,23 @@ class Run:
         Raises:
             UsageError: another process trains in it.
         """
-        busy = UsageError(f"{self.folder}: another process is training in it", hint="wait for it, or stop it")
-        with locked(self.folder / ".lock", busy):
+        file = self.folder / ".lock"
+        lock = FileLock(file)  # of the operating system: a process that dies, however it dies, holds it no more
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            hint = "wait for it, or stop it"
+            raise UsageError(f"{self.folder}: another process is training in it", hint=hint) from None
+        except (OSError, NotImplementedError):  # a file system without locks: go on without one
+            pass
+        try:
             self._sweep()
-            try:
-                yield
-            finally:
-                self._sweep()
+            yield
+        finally:
+            self._sweep()
+            with suppress(OSError):  # Windows keeps what is held: the file stays, empty
+                file.unlink()
+            lock.release()
 
     def _sweep(self) -> None:
         for part in self.folder.glob(".*.part"):
