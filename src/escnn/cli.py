@@ -423,8 +423,8 @@ def visualize(
 def main() -> None:
     """Entry point of the command `escnn`."""
     try:
-        console.keep_stdout_for_results()
         heed_sigterm()
+        console.keep_stdout_for_results()
         app()
     except KeyboardInterrupt as stop:  # earlier than any command
         sys.exit(interrupted(stop))
