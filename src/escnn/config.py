@@ -34,8 +34,8 @@ class AudioConfig:
         _check("f_max", self.f_max, 100.0, self.sample_rate / 2, "Hz")
         _check("f_min", self.f_min, 0.0, self.f_max - 50.0, "Hz")
         _check("floor_db", self.floor_db, -160.0, -40.0, "dB")
-        _check("n_mels x frames", self.n_mels * self.frames, 8, 2**20, "values")  # 2**16 in the default
-        _check("n_fft x frames", self.n_fft * self.frames, 64, 2**24, "samples")
+        _check("n_fft x frames", self.n_fft * self.frames, 64, 2e7, "samples")
+        _check("n_mels x frames", self.n_mels * self.frames, 8, 1e6, "values")  # 55,168 in the default
 
     @property
     def window_samples(self) -> int:
