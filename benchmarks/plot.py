@@ -66,7 +66,11 @@ def draw(axes: Axes) -> None:
         place = {"xy": (0.01, percent), "xycoords": ("axes fraction", "data"), "va": side, "color": "#6b6375"}
         axes.annotate(name, **place, fontsize="small")
     axes.set(xscale="log", xlabel="CPU-minutes for one training (all cores together)", ylabel="accuracy on ESC-50, %")
-    axes.set(xlim=(1, 500_000), ylim=(70, 93), title="From scratch, one view, last epoch: accuracy against cost")
+    axes.set(
+        xlim=(1, 500_000),
+        ylim=(70, 93),
+        title="From scratch, one view, last epoch (dots: folds and their mean; curves: while training)",
+    )
     axes.xaxis.set_major_formatter(lambda minutes, _: f"{minutes:,.0f}")
     axes.grid(color="#ece9f0")
     axes.set_axisbelow(True)
