@@ -50,12 +50,13 @@ def test_one_process_at_a_time_and_none_once_it_is_killed(tmp_path: Path) -> Non
     run = runs.create(tmp_path / "run", SMALL_TRAINING, tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(run.folder)], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(UsageError, match="another process is training in it"), run.alone():
-            pass
-        assert (run.folder / ".last.pt.0.part").exists()
-        other.kill()
-        other.wait()
+        try:
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(UsageError, match="another process is training in it"), run.alone():
+                pass
+            assert (run.folder / ".last.pt.0.part").exists()
+        finally:
+            other.kill()
     with run.alone(), pytest.raises(UsageError), run.alone():
         pass
     assert {path.name for path in run.folder.iterdir()} == {"config.json", "run.json"}

@@ -134,11 +134,11 @@ class Classifier:
             ModelError: they are no numbers, as those of a model with absurd weights.
         """
         decibels = self.log_mel(torch.from_numpy(windows).to(self.device))[:, 0]  # (windows, mels, frames)
-        if self.views > 1:
-            decibels = torch.cat([_view(decibels, *VIEWS[number]) for number in range(self.views)])
-        x = normalize(decibels, self.card.normalization)[:, None].contiguous(memory_format=torch.channels_last)
-        scores = self.network(x).softmax(dim=1)  # (views * windows, classes)
-        mean: NDArray[np.float32] = scores.reshape(self.views, len(windows), -1).mean(dim=0).cpu().numpy()
+        total = torch.zeros(len(windows), len(self.card.labels), device=self.device)
+        for faster, lowered in VIEWS[: self.views]:  # in turn: five times the batch would take five times the memory
+            x = normalize(_view(decibels, faster, lowered), self.card.normalization)[:, None]
+            total += self.network(x.contiguous(memory_format=torch.channels_last)).softmax(dim=1)
+        mean: NDArray[np.float32] = (total / self.views).cpu().numpy()
         if not np.isfinite(mean).all():
             raise ModelError(
                 f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
