@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from escnn import visualization
 from escnn.errors import UsageError
 from escnn.listening import Seen, listen
 from escnn.prediction import Classifier, Failure
+from escnn.report import ReportPage
 from escnn.report.html import percent
-from escnn.sound_page import Choices, sound_page
+from escnn.sound_page import Choices, filter_sounds, sound_page
 
 Writer = Callable[..., Path]
 
@@ -31,6 +33,11 @@ def write(seen: Seen, classifier: Classifier, out: Path, layers: list[str] | Non
         seen, classifier, out, Choices(chosen, top_k=3, channels=4, command=["visualize", "a b.wav"])
     )
     return page.read_text("utf-8")
+
+
+def filled(seen: Seen, classifier: Classifier, choices: Choices) -> ReportPage:
+    with ThreadPoolExecutor() as pool:
+        return sound_page(seen, classifier, choices, filter_sounds(seen, classifier, pool))
 
 
 def test_the_page_differs_between_runs_in_its_time_only(
@@ -101,7 +108,7 @@ def test_every_window_of_a_long_sound_is_on_the_page(
     classifier: Classifier, write_sound: Writer, tmp_path: Path
 ) -> None:
     seen = listen(classifier, write_sound("a.wav", noise(1.6)), "a.wav")
-    page = sound_page(seen, classifier, Choices(["conv1"]))
+    page = filled(seen, classifier, Choices(["conv1"]))
     assert [window.start_seconds for window in page.windows] == pytest.approx([0.0, 0.5, 1.0, 1.1])
     shown = [number for number, window in enumerate(page.windows) if window.sound is None]
     assert shown == [page.shown_window] == [seen.chosen]
@@ -117,14 +124,14 @@ def test_a_class_asked_for_is_explained_after_the_best(classifier: Classifier, w
     label = classifier.card.labels[worst]
     asked = visualization.find_classes(classifier, [label])
     seen = listen(classifier, path, "a.wav", explained=1, asked=asked)
-    page = sound_page(seen, classifier, Choices(["conv1"], top_k=1, asked=asked))
+    page = filled(seen, classifier, Choices(["conv1"], top_k=1, asked=asked))
     assert page.why is not None
     assert [view.label for view in page.why.classes][1:] == [label]
 
 
 def test_the_sentence_under_why_gives_the_measured_scores(classifier: Classifier, write_sound: Writer) -> None:
     seen = listen(classifier, write_sound("a.wav", noise(0.5)), "a.wav")
-    page = sound_page(seen, classifier, Choices(["conv1"]))
+    page = filled(seen, classifier, Choices(["conv1"]))
     assert page.why is not None
     for score in (seen.prediction.top(1)[0][2], *seen.deletion):
         assert percent(score) in page.why.evidence

@@ -1,7 +1,8 @@
 """Arrays to pictures: waveform, spectrogram, feature maps, confusion matrix, training curves.
 
 Everything here returns a `PIL.Image.Image`; the caller saves it. matplotlib is used through its objects, never through
-pyplot, and with its own defaults, so the same arrays give the same pixels whatever a user's matplotlibrc says.
+pyplot, and with its own defaults, so the same arrays give the same pixels whatever a user's matplotlibrc says. What
+draws figures is imported by those who draw one: it takes a third of a second, in which threads can encode.
 """
 
 from __future__ import annotations
@@ -12,20 +13,17 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib
-import matplotlib.style
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 Floats = NDArray[np.floating[Any]]
 Rows = Sequence[Mapping[str, Any]]
@@ -67,6 +65,9 @@ def _drawn(draw: Callable[P, Figure]) -> Callable[P, Image.Image]:
 
     @functools.wraps(draw)
     def picture(*args: P.args, **kwargs: P.kwargs) -> Image.Image:
+        import matplotlib.style
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
         with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # emoji in a file name: an empty box will do
             canvas: Any = FigureCanvasAgg(draw(*args, **kwargs))
@@ -79,7 +80,7 @@ def _drawn(draw: Callable[P, Figure]) -> Callable[P, Image.Image]:
 @_drawn
 def waveform(samples: Floats, sample_rate: int, title: str) -> Figure:
     """Peak envelope of `samples`, shape (time,) at `sample_rate` Hz: lowest and highest in every pixel column."""
-    figure = Figure(figsize=(10, 2.6), dpi=DPI)
+    figure = _figure(10, 2.6)
     axes = figure.add_axes((0.075, 0.19, 0.91, 0.68))
     columns = round(axes.bbox.width)
     low, high = envelope(samples, columns)
@@ -111,6 +112,9 @@ def evidence(
     decibels: Floats, marked: Floats, mel_frequencies_hz: Sequence[float], hop_seconds: float, title: str
 ) -> Figure:
     """What spoke for a class, `marked`, shape (mels, frames), at least 0, over the spectrogram in grey."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     limits = evidence_limits(marked)
     figure, axes, edges = _spectrogram_axes(decibels, mel_frequencies_hz, hop_seconds, title)
     _show(axes, decibels, decibel_limits(decibels), "gray", edges)
@@ -169,7 +173,7 @@ def confusion(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) -> Figure
     side_inches = min(max(0.26 * classes, 5.0), 30.0)
     font = min(10.0, 72 * side_inches / classes * 0.5)  # points: fits a cell, whatever their number
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(side_inches + 2.6, side_inches + 2.2), dpi=DPI, layout="constrained")
+    figure = _figure(side_inches + 2.6, side_inches + 2.2, layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
     names = [_printable(label.replace("_", " ")) for label in labels]
@@ -199,7 +203,9 @@ def curves(rows: Rows) -> Figure:
 
     Values that are None or missing are left out: an accuracy measured every fifth epoch is a line all the same.
     """
-    figure = Figure(figsize=(10, 3.8), dpi=DPI, layout="constrained")
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(10, 3.8, layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     _draw_columns(losses, rows, "loss", scale=1)
     _draw_columns(accuracies, rows, "accuracy", scale=100)
@@ -302,10 +308,23 @@ def peak(values: Floats) -> tuple[float, float] | None:
 
 
 def _paletted(shades: NDArray[np.uint8], colormap: str) -> Image.Image:
-    colors = matplotlib.colormaps[colormap](np.linspace(0, 1, 256), bytes=True)[:, :3]  # (256, red green blue)
     image = Image.fromarray(shades)
-    image.putpalette(colors.tobytes())
+    image.putpalette(_palette(colormap))
     return image
+
+
+@functools.cache
+def _palette(colormap: str) -> bytes:
+    """The 256 colours of one of matplotlib's maps: red, green and blue of the first, and so on."""
+    colors = matplotlib.colormaps[colormap](np.linspace(0, 1, 256), bytes=True)  # (256, red green blue alpha)
+    return colors[:, :3].tobytes()
+
+
+def _figure(width: float, height: float, **options: Any) -> Figure:
+    """An empty figure, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, **options)
 
 
 def _spectrogram_axes(
@@ -313,7 +332,7 @@ def _spectrogram_axes(
 ) -> tuple[Figure, Axes, Edges]:
     """A figure for pictures of (mels, frames), its axes in seconds and Hz, and where the edges of a picture belong."""
     mels, frames = decibels.shape
-    figure = Figure(figsize=(10, 4), dpi=DPI)
+    figure = _figure(10, 4)
     axes = figure.add_axes(SPECTROGRAM_BOX)
     ticks = frequency_ticks(mel_frequencies_hz)
     axes.set_yticks([height * mels for _, height in ticks], [label for label, _ in ticks])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from escnn.prediction import Classifier
 from escnn.report.html import percent, spoken
 
 Array = NDArray[np.float32]
+Filtered = Mapping[int, Sequence[Future[bytes]]]  # number of a window -> for each class explained, an MP3
 ENVELOPE_COLUMNS = 1000  # of the waveform on the page
 MOST_EXPLAINED = 5  # classes; each adds its overlay and its sound to the page
 MOST_INNER_CHANNELS = 4  # of a block's maps on the page, which has many
@@ -42,8 +44,16 @@ class Choices:
         return min(self.top_k, MOST_EXPLAINED)
 
 
-def sound_page(seen: Seen, classifier: Classifier, choices: Choices) -> report.ReportPage:
-    """The page of one sound that `classifier` listened to."""
+def filter_sounds(seen: Seen, classifier: Classifier, pool: Executor) -> Filtered:
+    """Begin to filter every window to what spoke for each class explained: the longest work that a page needs."""
+    return {
+        number: [pool.submit(_filter_sound, window, marked, classifier) for marked in window.evidence]
+        for number, window in seen.windows.items()
+    }
+
+
+def sound_page(seen: Seen, classifier: Classifier, choices: Choices, filtered: Filtered) -> report.ReportPage:
+    """The page of one sound that `classifier` listened to; `filtered` comes from `filter_sounds`."""
     card = classifier.card
     warnings = list(seen.prediction.warnings)
     if seen.prediction.seconds < 0.99 * card.audio.clip_seconds:
@@ -81,14 +91,15 @@ def sound_page(seen: Seen, classifier: Classifier, choices: Choices) -> report.R
         command=shlex.join(["escnn", *choices.command]),
         created=datetime.now(UTC).replace(microsecond=0),
         warnings=warnings,
-        why=_why_view(seen, classifier, seen.chosen),
-        windows=_window_views(seen, classifier) if len(seen.glances) > 1 else (),
+        why=_why_view(seen, classifier, seen.chosen, filtered),
+        windows=_window_views(seen, classifier, filtered) if len(seen.glances) > 1 else (),
         shown_window=seen.chosen,
     )
 
 
-def _window_views(seen: Seen, classifier: Classifier) -> list[report.WindowView]:
+def _window_views(seen: Seen, classifier: Classifier, filtered: Filtered) -> list[report.WindowView]:
     """Every window of a long recording; those with their sound are what `seen` kept."""
+    others = seen.windows.keys() - {seen.chosen}
     limits = plots.decibel_limits(np.stack([glance.strip for glance in seen.glances]))
     config, labels = classifier.card.audio, classifier.card.labels
     return [
@@ -97,8 +108,8 @@ def _window_views(seen: Seen, classifier: Classifier) -> list[report.WindowView]
             seconds=config.clip_seconds,
             scores=[report.ClassScore(labels[best], float(glance.scores[best])) for best in glance.best(3)],
             strip_png=plots.png_bytes(plots.feature_map(glance.strip, limits, plots.SPECTROGRAM_COLORS)),
-            sound=_sound_view(seen, classifier, number) if number in seen.windows and number != seen.chosen else None,
-            why=_why_view(seen, classifier, number) if number in seen.windows and number != seen.chosen else None,
+            sound=_sound_view(seen, classifier, number) if number in others else None,
+            why=_why_view(seen, classifier, number, filtered) if number in others else None,
         )
         for number, glance in enumerate(seen.glances)
     ]
@@ -129,7 +140,7 @@ def _sound_view(seen: Seen, classifier: Classifier, number: int) -> report.Sound
     )
 
 
-def _why_view(seen: Seen, classifier: Classifier, number: int) -> report.WhyView:
+def _why_view(seen: Seen, classifier: Classifier, number: int, filtered: Filtered) -> report.WhyView:
     labels, scores, window = classifier.card.labels, seen.glances[number].scores, seen.windows[number]
     first = window.explained[0]
     without, at_random = seen.deletion
@@ -144,25 +155,29 @@ def _why_view(seen: Seen, classifier: Classifier, number: int) -> report.WhyView
         explanation="The colours mark what spoke for the class chosen, from nothing (grey) to the most (bright).",
         evidence=measured if number == seen.chosen else "",
         classes=[
-            _why_class(classifier, window, labels[class_id], float(scores[class_id]), window.evidence[place])
-            for place, class_id in enumerate(window.explained)
+            _why_class(labels[class_id], float(scores[class_id]), marked, sound.result())
+            for class_id, marked, sound in zip(window.explained, window.evidence, filtered[number], strict=True)
         ],
     )
 
 
-def _why_class(classifier: Classifier, window: Window, label: str, score: float, evidence: Array) -> report.WhyClass:
-    config = classifier.card.audio
+def _why_class(label: str, score: float, evidence: Array, encoded: bytes) -> report.WhyClass:
     limits = plots.evidence_limits(evidence)
-    filtered = explain.filter_sound(window.samples, evidence, config, classifier.log_mel.mel_frequencies())
     return report.WhyClass(
         label=label,
         score=score,
         overlay_png=plots.png_bytes(plots.overlay(evidence, limits)),
         scale=_scale(limits, plots.EVIDENCE_COLORS),
         peak=plots.peak(evidence),
-        encoded=encode(filtered, config.sample_rate, "MP3"),
+        encoded=encoded,
         media_type="audio/mpeg",
     )
+
+
+def _filter_sound(window: Window, evidence: Array, classifier: Classifier) -> bytes:
+    config = classifier.card.audio
+    sound = explain.filter_sound(window.samples, evidence, config, classifier.log_mel.mel_frequencies())
+    return encode(sound, config.sample_rate, "MP3")
 
 
 def _layer_view(seen: Seen, classifier: Classifier, layer: str, choices: Choices) -> report.LayerView:

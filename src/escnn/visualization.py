@@ -20,7 +20,7 @@ from escnn.model import reaches
 from escnn.prediction import Classifier, Failure, Prediction, describe_model, to_document
 from escnn.report.html import spoken
 from escnn.report.index import IndexClip, IndexFailure, IndexPage, render_index
-from escnn.sound_page import Choices, sound_page, title
+from escnn.sound_page import Choices, filter_sounds, sound_page, title
 
 
 def check_colormap(name: str | None) -> None:
@@ -75,16 +75,16 @@ def write(seen: Seen, classifier: Classifier, out: Path, choices: Choices) -> Pa
         save(f"feature-maps/{layer}", plots.layer(layer, maps, seconds, choices.channels, choices.colormap))
 
     with ThreadPoolExecutor(max_workers=2) as pool:  # encoders of pictures and sounds run without Python's lock
-        filling = pool.submit(sound_page, seen, classifier, choices)
+        filtered = filter_sounds(seen, classifier, pool)
         saving = [pool.submit(save_layer, layer) for layer in choices.layers]
         marked = window.evidence[0]
         save("waveform", plots.waveform(window.samples, config.sample_rate, name))
         save("spectrogram", plots.spectrogram(window.decibels, frequencies, hop_seconds, name))
         spoke = f"{name}: what spoke for {best}"
         save("evidence", plots.evidence(window.decibels, marked, frequencies, hop_seconds, spoke))
+        page = sound_page(seen, classifier, choices, filtered)
         for saved in saving:
             saved.result()
-        page = filling.result()
     for view in (layer for stage in page.layers for layer in (stage, *stage.inner)):
         for drawn in (view.mean, *view.channels):  # mean-over-channels.png, channel-12.png: a pixel a value
             native = out / "feature-maps" / "native" / view.name / f"{drawn.caption.replace(' ', '-')}.png"
