@@ -73,5 +73,5 @@ def test_what_is_marked_as_evidence_matters(real_data: Path) -> None:
         seen = listen(classifier, clip.path, clip.name, explained=1)
         blanked.append((seen.prediction.scores.max(), *seen.deletion))
     before, without, at_random = np.mean(blanked, axis=0)
-    assert before - without > 2 * (before - at_random)
-    assert without < 0.6 * before
+    assert before - without > 0.25  # though these are clips that it has learnt, and is sure of
+    assert before - without > 10 * (before - at_random)
