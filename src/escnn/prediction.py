@@ -21,7 +21,7 @@ from escnn.features import LogMel, normalize
 from escnn.model import ResNet
 
 SCHEMA = "escnn.prediction/1"
-BATCH_WINDOWS = 16
+BATCH_WINDOWS = 4  # as fast as 16 on a CPU, with a third of the memory
 # Ways to hear a window, the plain one first: times as fast, and share of the mel axis by which it is lowered.
 VIEWS = ((1.0, 0.0), (1.0, 0.02), (1.0, -0.02), (1.15, 0.0), (1 / 1.15, 0.0))
 
