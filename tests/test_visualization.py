@@ -7,7 +7,8 @@ import pytest
 from conftest import tone
 from PIL import Image
 
-from escnn import visualization
+from escnn import explain, visualization
+from escnn.audio import encode
 from escnn.errors import UsageError
 from escnn.listening import Seen, listen
 from escnn.prediction import Classifier, Failure
@@ -116,6 +117,17 @@ def test_every_window_of_a_long_sound_is_on_the_page(
         assert window.scores[0].score >= window.scores[1].score
     html = write(seen, classifier, tmp_path)
     assert html.count("<audio") == 4 * (1 + 3)  # of every window the sound, and what spoke for each of three classes
+
+
+def test_every_class_plays_what_spoke_for_it_in_its_own_window(classifier: Classifier, write_sound: Writer) -> None:
+    seen = listen(classifier, write_sound("a.wav", noise(1.6)), "a.wav")
+    page = filled(seen, classifier, Choices(["conv1"]))
+    config, frequencies = classifier.card.audio, classifier.log_mel.mel_frequencies()
+    for number, heard in seen.windows.items():
+        why = page.why if number == seen.chosen else page.windows[number].why
+        assert why is not None
+        sounds = [explain.filter_sound(heard.samples, marked, config, frequencies) for marked in heard.evidence]
+        assert [view.encoded for view in why.classes] == [encode(sound, config.sample_rate, "MP3") for sound in sounds]
 
 
 def test_a_class_asked_for_is_explained_after_the_best(classifier: Classifier, write_sound: Writer) -> None:
