@@ -10,7 +10,7 @@ import escnn
 ROWS = [
     {"errors", "chunks"},
     {"audio", "files", "config", "lock"},
-    {"inputs", "fetch", "features", "augment", "model", "muon"},
+    {"inputs", "fetch", "features", "augment", "model", "muon", "images"},
     {"dataset", "checkpoint", "plots", "report", "explain", "measures", "optimization", "results"},
     {"runs", "prediction", "evaluation_page"},
     {"listening"},

@@ -16,7 +16,7 @@ import pytest
 from outline import Outline
 from PIL import Image
 
-from escnn import plots
+from escnn import images
 from escnn.report import (
     ClassScore,
     ColorScale,
@@ -36,12 +36,12 @@ from escnn.report import (
     waveform_path,
 )
 
-SCALE = ColorScale(0.0, 2.5, plots.png_bytes(plots.color_bar("viridis")))
+SCALE = ColorScale(0.0, 2.5, images.png_bytes(images.color_bar("viridis")))
 
 
 def picture(height: int = 4, width: int = 7, seed: int = 0) -> bytes:
     noise = np.random.default_rng(seed).random((height, width))
-    return plots.png_bytes(plots.feature_map(noise, (0, 1), "viridis"))
+    return images.png_bytes(images.feature_map(noise, (0, 1), "viridis"))
 
 
 def layer(name: str, shape: tuple[int, int, int] = (8, 4, 7), shown: int = 3, inner: int = 0) -> LayerView:
@@ -505,7 +505,7 @@ def test_a_page_with_reasons_for_five_classes_and_17_layers_stays_below_3_megaby
     why = reasons("a", "b", "c", "d", "e")
     # Filtered sounds at 44.1 kHz: a siren in noise came to 65 to 145 kB each, the whole of it to 336 kB.
     y, x = np.mgrid[-1:1:128j, -1:1:431j]
-    overlay = plots.png_bytes(plots.feature_map(np.exp(-3 * (x**2 + y**2)), (0, 1), "viridis"))
+    overlay = images.png_bytes(images.feature_map(np.exp(-3 * (x**2 + y**2)), (0, 1), "viridis"))
     why = replace(why, classes=[replace(view, overlay_png=overlay, encoded=rng.bytes(145_000)) for view in why.classes])
     sound = replace(page.sound, encoded=rng.bytes(336_000), spectrogram_png=picture(128, 431))
     assert len(render(replace(page, layers=layers, sound=sound, why=why)).encode()) < 3_000_000

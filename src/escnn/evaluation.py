@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from escnn import checkpoint, files, plots
+from escnn import checkpoint, files, images, plots
 from escnn.dataset import Clip, Dataset
 from escnn.errors import DatasetError, UsageError, reason
 from escnn.evaluation_page import evaluation_page
@@ -169,7 +169,7 @@ def write_predictions(folder: Path, evaluation: Evaluation) -> None:
     confused = pd.DataFrame(evaluation.most_confused(), columns=["true", "predicted", "clips"])
     files.write_text(folder / "confused.csv", confused.to_csv(index=False))
     picture = plots.confusion(evaluation.confusion, evaluation.labels)
-    files.write_bytes(folder / "confusion.png", plots.png_bytes(picture))
+    files.write_bytes(folder / "confusion.png", images.png_bytes(picture))
 
 
 def find_fold_runs(folder: Path) -> list[Path]:

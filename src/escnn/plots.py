@@ -1,4 +1,4 @@
-"""Arrays to pictures: waveform, spectrogram, feature maps, confusion matrix, training curves.
+"""Arrays to figures with axes: waveform, spectrogram, evidence, confusion matrix, training curves.
 
 Everything here returns a `PIL.Image.Image`; the caller saves it. matplotlib is used through its objects, never through
 pyplot, and with its own defaults, so the same arrays give the same pixels whatever a user's matplotlibrc says. What
@@ -8,17 +8,15 @@ draws figures is imported by those who draw one: it takes a third of a second, i
 from __future__ import annotations
 
 import functools
-import io
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from escnn import images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,18 +28,12 @@ Rows = Sequence[Mapping[str, Any]]
 Edges = tuple[float, float, float, float]  # left, right, bottom, top
 P = ParamSpec("P")
 
-SPECTROGRAM_COLORS = "magma"
-POSITIVE_COLORS = "viridis"  # perceptually even, for values >= 0
-SIGNED_COLORS = "RdBu_r"  # blue, white at zero, red
-EVIDENCE_COLORS = "inferno"
-PURPLE, GREY, INK = "#5f187f", "#8a8194", "#4a4353"
+PURPLE, GREY = "#5f187f", "#8a8194"
 
 DPI = 150
 # Left, bottom, width and height as shares of the figure: matplotlib's own search for them takes as long as the drawing.
 SPECTROGRAM_BOX, LEGEND_BOX = (0.065, 0.125, 0.84, 0.795), (0.92, 0.125, 0.014, 0.795)
-SPECTROGRAM_RANGE_DB = 80.0  # what is fainter than the loudest point by more is drawn in the lowest colour
 LABELLED_HZ = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
-TIME_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)  # seconds between labels
 TICK_DISTANCE = 0.05  # share of the height: closer labels would touch
 STYLE = {
     "font.size": 9,
@@ -51,8 +43,8 @@ STYLE = {
     "axes.spines.right": False,
     "axes.prop_cycle": f"cycler(color=['{PURPLE}', '#d8456c', '#1f8a8c', '#c98a14', '#4a78c2'])",
     "axes.edgecolor": "#6b6375",
-    "xtick.color": "#4a4353",
-    "ytick.color": "#4a4353",
+    "xtick.color": images.INK,
+    "ytick.color": images.INK,
     "figure.constrained_layout.h_pad": 0.1,  # inches
     "figure.constrained_layout.w_pad": 0.1,
     "legend.frameon": False,
@@ -99,9 +91,9 @@ def spectrogram(decibels: Floats, mel_frequencies_hz: Sequence[float], hop_secon
 
     `mel_frequencies_hz` are the centres of the bands, lowest first. Frame k is centred on ``k * hop_seconds``.
     """
-    limits = decibel_limits(decibels)
+    limits = images.decibel_limits(decibels)
     figure, axes, edges = _spectrogram_axes(decibels, mel_frequencies_hz, hop_seconds, title)
-    image = _show(axes, decibels, limits, SPECTROGRAM_COLORS, edges)
+    image = _show(axes, decibels, limits, images.SPECTROGRAM_COLORS, edges)
     extend = "min" if float(decibels.min()) < limits[0] else "neither"
     figure.colorbar(image, cax=figure.add_axes(LEGEND_BOX), label="dB", extend=extend)
     return figure
@@ -115,55 +107,14 @@ def evidence(
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    limits = evidence_limits(marked)
+    limits = images.evidence_limits(marked)
     figure, axes, edges = _spectrogram_axes(decibels, mel_frequencies_hz, hop_seconds, title)
-    _show(axes, decibels, decibel_limits(decibels), "gray", edges)
-    image = _show(axes, marked, limits, EVIDENCE_COLORS, edges)
+    _show(axes, decibels, images.decibel_limits(decibels), "gray", edges)
+    image = _show(axes, marked, limits, images.EVIDENCE_COLORS, edges)
     image.set_alpha(np.clip(marked / limits[1], 0, 1))
-    scale = ScalarMappable(Normalize(*limits), EVIDENCE_COLORS)  # without the picture's transparency
+    scale = ScalarMappable(Normalize(*limits), images.EVIDENCE_COLORS)  # without the picture's transparency
     figure.colorbar(scale, cax=figure.add_axes(LEGEND_BOX), label="evidence, 1: strongest", extend="max")
     return figure
-
-
-def layer(
-    name: str, activations: Floats, seconds: float, top_channels: int = 8, colormap: str | None = None
-) -> Image.Image:
-    """One layer of the network: the mean over its channels, and the channels that answer most strongly.
-
-    `activations` has shape (channels, height, width) and covers `seconds`. The channels share one colour scale; their
-    mean has its own, because it is so much weaker that theirs would show it as one flat colour. Drawn without
-    matplotlib, which would need a tenth of a second for each of a network's many layers.
-    """
-    channels, height, width = activations.shape
-    colors = colormap or colormap_for(activations)
-    strongest = strongest_channels(activations, top_channels)
-    columns = math.ceil(math.sqrt(2 * len(strongest)))
-    rows = math.ceil(len(strongest) / max(columns, 1))
-    sheet = Image.new("RGB", (790 + (270 * columns + 130 if strongest else 0), max(510, 195 * rows + 105)), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.text((30, 25), f"{name}   {channels} channels × {height} high × {width} wide", "black", _font(21, bold=True))
-    mean = activations.mean(axis=0)  # (height, width)
-    left, top, right, bottom = 110, 105, 650, 413
-    draw.text((left, top - 31), f"mean over {channels} channels", "black", _font(21))
-    _paste(sheet, feature_map(mean, value_limits(mean), colors), (left, top, right, bottom))
-    draw.rectangle((left, top, right, bottom), outline=INK)
-    step = next(step for step in TIME_STEPS if seconds / step <= 6)
-    for number in range(math.floor(seconds / step + 1e-6) + 1):
-        x = left + round((right - left) * number * step / seconds)
-        draw.line((x, bottom, x, bottom + 7), INK, 2)
-        draw.text((x, bottom + 12), f"{number * step:g}", INK, _font(19), anchor="ma")
-    draw.text(((left + right) / 2, bottom + 40), "seconds", INK, _font(19), anchor="ma")
-    for text, y in (("high", top + 8), ("frequency", (top + bottom) / 2), ("low", bottom - 8)):
-        draw.text((left - 10, y), text, INK, _font(19 if text != "frequency" else 16), anchor="rm")
-    _draw_legend(sheet, value_limits(mean), colors, (675, top, 692, bottom))
-    if strongest:
-        shared = value_limits(activations[strongest])
-        for place, channel in enumerate(strongest):
-            x, y = 810 + 270 * (place % columns), 78 + 195 * (place // columns)
-            draw.text((x, y), f"channel {channel}", "black", _font(17))
-            _paste(sheet, feature_map(activations[channel], shared, colors), (x, y + 27, x + 250, y + 177))
-        _draw_legend(sheet, shared, colors, (sheet.width - 118, 105, sheet.width - 101, 60 + 195 * rows))
-    return sheet
 
 
 @_drawn
@@ -223,35 +174,6 @@ def curves(rows: Rows) -> Figure:
     return figure
 
 
-def feature_map(values: Floats, limits: tuple[float, float], colormap: str) -> Image.Image:
-    """`values`, shape (height, width), one pixel each, row 0 (the lowest frequency) at the bottom; a palette image.
-
-    ``limits`` are the values of the first and the last colour; what lies beyond them takes the nearer one.
-    """
-    low, high = limits
-    shades = np.clip((values[::-1] - low) / (high - low) * 256, 0, 255).astype(np.uint8)
-    return _paletted(shades, colormap)
-
-
-def overlay(values: Floats, limits: tuple[float, float]) -> Image.Image:
-    """A `feature_map` to lay over another picture: the lower its value, the clearer a pixel."""
-    image = feature_map(values, limits, EVIDENCE_COLORS)
-    image.info["transparency"] = bytes(range(256))
-    return image
-
-
-def color_bar(colormap: str) -> Image.Image:
-    """The 256 colours of a map from lowest to highest, one pixel high: the legend of a `feature_map`."""
-    return _paletted(np.arange(256, dtype=np.uint8)[np.newaxis], colormap)
-
-
-def png_bytes(image: Image.Image) -> bytes:
-    """`image` as a PNG file: a map's few pixels as small as they get, a figure in two thirds of the usual time."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=image.mode == "P", compress_level=3)  # `optimize` takes the highest level
-    return buffer.getvalue()
-
-
 def envelope(samples: Floats, columns: int) -> tuple[Floats, Floats]:
     """Lowest and highest in each of `columns` equal stretches of `samples`, shape (time,): two arrays (columns,)."""
     starts = np.arange(columns) * samples.size // columns
@@ -268,56 +190,6 @@ def frequency_ticks(mel_frequencies_hz: Sequence[float]) -> list[tuple[str, floa
         if inside and (not ticks or ticks[-1][1] - height > TICK_DISTANCE):
             ticks.append((f"{hz // 1000}k" if hz >= 1000 else str(hz), height))
     return ticks[::-1]
-
-
-def decibel_limits(decibels: Floats) -> tuple[float, float]:
-    """Colour range of a spectrogram: from its faintest to its loudest point, at most `SPECTROGRAM_RANGE_DB`."""
-    high = float(decibels.max())
-    return min(max(float(decibels.min()), high - SPECTROGRAM_RANGE_DB), high - 1.0), high
-
-
-def evidence_limits(marked: Floats) -> tuple[float, float]:
-    """Colour range of evidence: from 0 to what only a few points exceed, which would leave the rest in the dark."""
-    return 0.0, float(np.quantile(marked, 0.995)) or float(marked.max()) or 1.0
-
-
-def value_limits(values: Floats) -> tuple[float, float]:
-    """Colour range of a layer: from 0 when nothing is negative, else symmetric, so that zero is in the middle."""
-    largest = float(np.abs(values).max()) or 1.0
-    return (0.0, largest) if float(values.min()) >= 0 else (-largest, largest)
-
-
-def colormap_for(values: Floats) -> str:
-    """The colours that suit `values`: diverging when some are negative."""
-    return POSITIVE_COLORS if float(values.min()) >= 0 else SIGNED_COLORS
-
-
-def strongest_channels(activations: Floats, count: int) -> list[int]:
-    """The `count` channels of `activations`, shape (channels, height, width), of largest mean magnitude, in order."""
-    strength = np.abs(activations).mean(axis=(1, 2))  # (channels,)
-    order: list[int] = np.argsort(-strength, kind="stable")[:count].tolist()
-    return order
-
-
-def peak(values: Floats) -> tuple[float, float] | None:
-    """Where `values`, shape (height, width), are largest, as shares of width and height; None when all are equal."""
-    if float(values.min()) == float(values.max()):
-        return None
-    row, column = np.unravel_index(int(values.argmax()), values.shape)
-    return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
-
-
-def _paletted(shades: NDArray[np.uint8], colormap: str) -> Image.Image:
-    image = Image.fromarray(shades)
-    image.putpalette(_palette(colormap))
-    return image
-
-
-@functools.cache
-def _palette(colormap: str) -> bytes:
-    """The 256 colours of one of matplotlib's maps: red, green and blue of the first, and so on."""
-    colors = matplotlib.colormaps[colormap](np.linspace(0, 1, 256), bytes=True)  # (256, red green blue alpha)
-    return colors[:, :3].tobytes()
 
 
 def _figure(width: float, height: float, **options: Any) -> Figure:
@@ -347,33 +219,6 @@ def _show(axes: Axes, values: Floats, limits: tuple[float, float], colormap: str
     return axes.imshow(
         values, colormap, vmin=low, vmax=high, origin="lower", aspect="auto", interpolation="nearest", extent=edges
     )
-
-
-def _paste(sheet: Image.Image, picture: Image.Image, box: tuple[int, int, int, int]) -> None:
-    """Put a feature map into a box of a sheet, its pixels as even rectangles."""
-    left, top, right, bottom = box
-    sheet.paste(picture.convert("RGB").resize((right - left, bottom - top), Image.Resampling.NEAREST), (left, top))
-
-
-def _draw_legend(
-    sheet: Image.Image, limits: tuple[float, float], colormap: str, box: tuple[int, int, int, int]
-) -> None:
-    """An upright colour bar with the values of its ends and its middle."""
-    _, top, right, bottom = box
-    draw = ImageDraw.Draw(sheet)
-    _paste(sheet, color_bar(colormap).rotate(90, expand=True), box)
-    draw.rectangle(box, outline=INK)
-    low, high = limits
-    for value, y in ((high, top), ((low + high) / 2, (top + bottom) // 2), (low, bottom)):
-        draw.line((right, y, right + 6, y), INK, 2)
-        draw.text((right + 12, y), f"{value:.3g}".replace("-", "\u2212"), INK, _font(17), anchor="lm")
-
-
-@functools.cache
-def _font(pixels: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """The typeface that comes with matplotlib and that its figures are set in."""
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return ImageFont.truetype(folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), pixels)
 
 
 def _draw_columns(axes: Axes, rows: Rows, ending: str, scale: float) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from escnn import checkpoint, explain, plots, report
+from escnn import checkpoint, explain, images, plots, report
 from escnn.audio import encode
 from escnn.listening import Seen, Window
 from escnn.model import parameter_count, reaches
@@ -100,14 +100,14 @@ def sound_page(seen: Seen, classifier: Classifier, choices: Choices, filtered: F
 def _window_views(seen: Seen, classifier: Classifier, filtered: Filtered) -> list[report.WindowView]:
     """Every window of a long recording; those with their sound are what `seen` kept."""
     others = seen.windows.keys() - {seen.chosen}
-    limits = plots.decibel_limits(np.stack([glance.strip for glance in seen.glances]))
+    limits = images.decibel_limits(np.stack([glance.strip for glance in seen.glances]))
     config, labels = classifier.card.audio, classifier.card.labels
     return [
         report.WindowView(
             start_seconds=glance.start_seconds,
             seconds=config.clip_seconds,
             scores=[report.ClassScore(labels[best], float(glance.scores[best])) for best in glance.best(3)],
-            strip_png=plots.png_bytes(plots.feature_map(glance.strip, limits, plots.SPECTROGRAM_COLORS)),
+            strip_png=images.png_bytes(images.feature_map(glance.strip, limits, images.SPECTROGRAM_COLORS)),
             sound=_sound_view(seen, classifier, number) if number in others else None,
             why=_why_view(seen, classifier, number, filtered) if number in others else None,
         )
@@ -119,7 +119,7 @@ def _sound_view(seen: Seen, classifier: Classifier, number: int) -> report.Sound
     config, window = classifier.card.audio, seen.windows[number]
     chosen = number == seen.chosen  # kept as it was; the others small, as there may be many
     low, high = plots.envelope(window.samples, ENVELOPE_COLUMNS)
-    limits = plots.decibel_limits(window.decibels)
+    limits = images.decibel_limits(window.decibels)
     frequencies = classifier.log_mel.mel_frequencies()
     return report.SoundView(
         encoded=encode(window.samples, config.sample_rate, "WAV" if chosen else "MP3"),
@@ -127,13 +127,13 @@ def _sound_view(seen: Seen, classifier: Classifier, number: int) -> report.Sound
         seconds=config.clip_seconds,
         envelope_low=low.tolist(),
         envelope_high=high.tolist(),
-        spectrogram_png=plots.png_bytes(plots.feature_map(window.decibels, limits, plots.SPECTROGRAM_COLORS)),
-        spectrogram_scale=_scale(limits, plots.SPECTROGRAM_COLORS),
+        spectrogram_png=images.png_bytes(images.feature_map(window.decibels, limits, images.SPECTROGRAM_COLORS)),
+        spectrogram_scale=_scale(limits, images.SPECTROGRAM_COLORS),
         frames=config.frames,
         hop_seconds=config.hop_length / config.sample_rate,
         mel_frequencies_hz=frequencies,
         frequency_ticks=plots.frequency_ticks(frequencies),
-        peak=plots.peak(window.decibels),
+        peak=images.peak(window.decibels),
         media_type="audio/wav" if chosen else "audio/mpeg",
         sample_rate=config.sample_rate,
         bits=16 if chosen else None,
@@ -162,13 +162,13 @@ def _why_view(seen: Seen, classifier: Classifier, number: int, filtered: Filtere
 
 
 def _why_class(label: str, score: float, evidence: Array, encoded: bytes) -> report.WhyClass:
-    limits = plots.evidence_limits(evidence)
+    limits = images.evidence_limits(evidence)
     return report.WhyClass(
         label=label,
         score=score,
-        overlay_png=plots.png_bytes(plots.overlay(evidence, limits)),
-        scale=_scale(limits, plots.EVIDENCE_COLORS),
-        peak=plots.peak(evidence),
+        overlay_png=images.png_bytes(images.overlay(evidence, limits)),
+        scale=_scale(limits, images.EVIDENCE_COLORS),
+        peak=images.peak(evidence),
         encoded=encoded,
         media_type="audio/mpeg",
     )
@@ -182,11 +182,11 @@ def _filter_sound(window: Window, evidence: Array, classifier: Classifier) -> by
 
 def _layer_view(seen: Seen, classifier: Classifier, layer: str, choices: Choices) -> report.LayerView:
     values = seen.maps[layer]  # (channels, height, width)
-    colors = choices.colormap or plots.colormap_for(values)
+    colors = choices.colormap or images.colormap_for(values)
     inner = "." in layer
     count = min(choices.channels, MOST_INNER_CHANNELS) if inner else choices.channels
-    strongest = plots.strongest_channels(values, count)
-    shared = plots.value_limits(values[strongest]) if strongest else (0.0, 1.0)
+    strongest = images.strongest_channels(values, count)
+    shared = images.value_limits(values[strongest]) if strongest else (0.0, 1.0)
     mean = values.mean(axis=0)
     depth, height, width = values.shape
     extent, config = reaches(classifier.card.model)[layer].extent, classifier.card.audio
@@ -196,7 +196,7 @@ def _layer_view(seen: Seen, classifier: Classifier, layer: str, choices: Choices
         name=layer,
         summary=_summary(classifier, layer),
         shape=(depth, height, width),
-        mean=_map_view("mean over channels", mean, plots.value_limits(mean), colors),
+        mean=_map_view("mean over channels", mean, images.value_limits(mean), colors),
         channels=[_map_view(f"channel {index}", values[index], shared, colors) for index in strongest],
         parameters=None if inner else parameter_count(classifier.network.get_submodule(layer)),
         receptive_seconds=((extent - 1) * config.hop_length + config.n_fft) / config.sample_rate,
@@ -206,12 +206,12 @@ def _layer_view(seen: Seen, classifier: Classifier, layer: str, choices: Choices
 
 
 def _map_view(caption: str, values: Array, limits: tuple[float, float], colors: str) -> report.MapView:
-    picture = plots.png_bytes(plots.feature_map(values, limits, colors))
-    return report.MapView(caption, picture, _scale(limits, colors), plots.peak(values))
+    picture = images.png_bytes(images.feature_map(values, limits, colors))
+    return report.MapView(caption, picture, _scale(limits, colors), images.peak(values))
 
 
 def _scale(limits: tuple[float, float], colors: str) -> report.ColorScale:
-    return report.ColorScale(*limits, plots.png_bytes(plots.color_bar(colors)))
+    return report.ColorScale(*limits, images.png_bytes(images.color_bar(colors)))
 
 
 def _summary(classifier: Classifier, layer: str) -> str:

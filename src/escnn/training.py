@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
-from escnn import checkpoint, files, plots
+from escnn import checkpoint, files, images, plots
 from escnn.augment import augment
 from escnn.checkpoint import MODEL_FILE, STATE_FILE, ModelCard
 from escnn.config import TrainConfig, to_json
@@ -97,7 +97,7 @@ def train(
             yield metrics
         network, chosen = learner.chosen()
         curves = plots.curves([dataclasses.asdict(row) for row in learner.history])
-        files.write_bytes(run.folder / "curves.png", plots.png_bytes(curves))
+        files.write_bytes(run.folder / "curves.png", images.png_bytes(curves))
         checkpoint.save_model(run.folder / MODEL_FILE, network, learner.card(run.folder.name, chosen))
     except (GeneratorExit, KeyboardInterrupt):
         write_status("interrupted")

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib
 from PIL import Image
 
-from escnn import checkpoint, files, plots, report
+from escnn import checkpoint, files, images, plots, report
 from escnn.audio import SoundSource
 from escnn.errors import AudioError, UsageError
 from escnn.listening import Seen, listen
@@ -68,11 +68,11 @@ def write(seen: Seen, classifier: Classifier, out: Path, choices: Choices) -> Pa
     best = spoken(classifier.card.labels[window.explained[0]])
 
     def save(path: str, picture: Image.Image) -> None:
-        files.write_bytes(out / f"{path}.png", plots.png_bytes(picture))
+        files.write_bytes(out / f"{path}.png", images.png_bytes(picture))
 
     def save_layer(layer: str) -> None:
         maps, seconds = seen.maps[layer], config.clip_seconds
-        save(f"feature-maps/{layer}", plots.layer(layer, maps, seconds, choices.channels, choices.colormap))
+        save(f"feature-maps/{layer}", images.layer(layer, maps, seconds, choices.channels, choices.colormap))
 
     with ThreadPoolExecutor(max_workers=2) as pool:  # encoders of pictures and sounds run without Python's lock
         filtered = filter_sounds(seen, classifier, pool)
@@ -138,12 +138,12 @@ def write_several(
 
 def _index_clip(seen: Seen, folder: str, choices: Choices) -> IndexClip:
     decibels = seen.window.decibels
-    picture = plots.feature_map(decibels, plots.decibel_limits(decibels), plots.SPECTROGRAM_COLORS)
+    picture = images.feature_map(decibels, images.decibel_limits(decibels), images.SPECTROGRAM_COLORS)
     return IndexClip(
         name=title(seen.prediction.name),
         page=f"{folder}/report.html",
         scores=[report.ClassScore(label, score) for label, _, score in seen.prediction.top(choices.top_k)],
-        spectrogram_png=plots.png_bytes(picture),
+        spectrogram_png=images.png_bytes(picture),
         seconds=seen.prediction.seconds,
         warnings=seen.prediction.warnings,
     )
