@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from escnn.training import EpochMetrics
 
 LINE_EVERY_SECONDS = 10.0  # how often progress prints a line where there is no terminal to draw a bar on
+LEFT_FROM_EPOCHS = 10  # the time left follows the mean of so many: those that look at the held-out fold take longer
 
 _quiet = False
 _verbose = False
@@ -242,7 +243,9 @@ def training(epochs: int) -> Iterator[tuple[Callable[[int, int, int, float], Non
             parts.append(f"validation {100 * metrics.validation_accuracy:.2f} %")
         if metrics.held_out_accuracy is not None:
             parts.append(f"held out {100 * metrics.held_out_accuracy:.2f} %")
-        left = metrics.seconds * (epochs - metrics.epoch)
+        seen.append(metrics)
+        recent = [row.seconds for row in seen[-LEFT_FROM_EPOCHS:]]
+        left = sum(recent) / len(recent) * (epochs - metrics.epoch)
         return "  ".join([*parts, f"{metrics.clips_per_second:.0f} clips/s", f"{_duration(left)} left"])
 
     if _quiet:
@@ -264,10 +267,10 @@ def training(epochs: int) -> Iterator[tuple[Callable[[int, int, int, float], Non
 
         def on_epoch(metrics: EpochMetrics) -> None:
             nonlocal last
-            seen.append(metrics)
+            text = describe(metrics)
             if metrics.epoch == epochs or len(seen) == 1 or time.perf_counter() - last > LINE_EVERY_SECONDS:
                 last = time.perf_counter()
-                message(describe(metrics))
+                message(text)
 
         yield (lambda *_: None), on_epoch
 
