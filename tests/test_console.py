@@ -34,3 +34,13 @@ def test_the_time_left_is_the_mean_epoch_times_the_epochs_to_come(
         "0:30 left",
         "0:24 left",
     ]
+
+
+def test_the_time_left_forgets_how_slow_the_first_epochs_were(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LINE_EVERY_SECONDS", -1.0)
+    with console.training(12) as (_, on_epoch):
+        for number in range(1, 12):
+            on_epoch(epoch(number, 100 if number == 1 else 5))
+    assert capsys.readouterr().err.splitlines()[-1].endswith("  0:05 left")

@@ -233,7 +233,8 @@ def training(epochs: int) -> Iterator[tuple[Callable[[int, int, int, float], Non
     started = time.perf_counter()
     seen: list[EpochMetrics] = []
 
-    def describe(metrics: EpochMetrics) -> str:
+    def describe_next(metrics: EpochMetrics) -> str:
+        seen.append(metrics)
         parts = [
             f"epoch {metrics.epoch:>{len(str(epochs))}}/{epochs}",
             f"loss {metrics.loss:.3f}",
@@ -243,7 +244,6 @@ def training(epochs: int) -> Iterator[tuple[Callable[[int, int, int, float], Non
             parts.append(f"validation {100 * metrics.validation_accuracy:.2f} %")
         if metrics.held_out_accuracy is not None:
             parts.append(f"held out {100 * metrics.held_out_accuracy:.2f} %")
-        seen.append(metrics)
         recent = [row.seconds for row in seen[-LEFT_FROM_EPOCHS:]]
         left = sum(recent) / len(recent) * (epochs - metrics.epoch)
         return "  ".join([*parts, f"{metrics.clips_per_second:.0f} clips/s", f"{_duration(left)} left"])
@@ -261,13 +261,13 @@ def training(epochs: int) -> Iterator[tuple[Callable[[int, int, int, float], Non
                 text = f"epoch {epoch}/{epochs}  loss {loss:.3f}"
                 bar.update(task, description=text, completed=(epoch - 1) * steps + done, total=epochs * steps)
 
-            yield on_batch, lambda metrics: bar.console.print(describe(metrics))
+            yield on_batch, lambda metrics: bar.console.print(describe_next(metrics))
     else:
         last = started
 
         def on_epoch(metrics: EpochMetrics) -> None:
             nonlocal last
-            text = describe(metrics)
+            text = describe_next(metrics)
             if metrics.epoch == epochs or len(seen) == 1 or time.perf_counter() - last > LINE_EVERY_SECONDS:
                 last = time.perf_counter()
                 message(text)
