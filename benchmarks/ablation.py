@@ -4,8 +4,8 @@
     python benchmarks/ablation.py DATA OUT NAME ...   these
 
 Learns from folds 1 and 2 (800 clips), is measured on folds 3 and 4 (800 clips), which neither train nor choose:
-twice the clips of one fold to be measured on, and half the time to train. It is the preset `quick` with 50 epochs;
-everything else is as `escnn train` does it.
+twice the clips of one fold to be measured on, and half the time to train. The recipe is the network of the preset
+`quick` with 50 epochs and everything that the default does to it; what is done is as `escnn train` does it.
 """
 
 import dataclasses
@@ -22,20 +22,25 @@ from escnn.dataset import Dataset, load_features, open_dataset
 from escnn.evaluation import evaluate
 from escnn.prediction import VIEWS, Classifier
 
-BASE = dataclasses.replace(preset("quick"), epochs=50, fold=2)
 
-
-def without(**changes: Any) -> TrainConfig:
-    """The recipe with other settings; those of parts are found by their names."""
-    config = BASE
+def changed(config: TrainConfig, **changes: Any) -> TrainConfig:
+    """`config` with other settings; those of its parts are found by their names."""
     for name, value in changes.items():
-        part = next((part for part in ("audio", "model", "augment") if hasattr(getattr(BASE, part), name)), None)
+        part = next((part for part in ("audio", "model", "augment") if hasattr(getattr(config, part), name)), None)
         if part is None:
             config = dataclasses.replace(config, **{name: value})
         else:
             inner: Any = dataclasses.replace(getattr(config, part), **{name: value})
             config = dataclasses.replace(config, **{part: inner})
     return config
+
+
+BASE = changed(preset("default"), widths=preset("quick").model.widths, ema_decay=0.998, epochs=50, fold=2)
+
+
+def without(**changes: Any) -> TrainConfig:
+    """The recipe with other settings."""
+    return changed(BASE, **changes)
 
 
 VARIANTS = {  # what may turn out to be dead first, what is known to matter last
