@@ -502,7 +502,12 @@ def test_a_stopped_training_says_what_is_kept_and_goes_on(
 ) -> None:
     run = tmp_path / "run"
     command = [*ESCNN, "train", "--data", class_folders, "--config", settings, "--epochs", 5_000, "--out", run]
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )
     deadline = time.monotonic() + 60
     while not (run / "last.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
