@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner, Result
 
 from escnn.config import AudioConfig, AugmentConfig, ModelConfig, TrainConfig
 
@@ -25,6 +27,15 @@ SMALL_TRAINING = TrainConfig(
     model=SMALL_MODEL,
     augment=AugmentConfig(mask_mels=4, mask_frames=4),
 )
+
+ESCNN = [sys.executable, "-m", "escnn.cli"]
+
+
+def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
+    """Run a command in this process."""
+    from escnn.cli import app
+
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
 def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.ndarray:
@@ -87,6 +98,19 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     save_model(path, network, card)
     return path
+
+
+@pytest.fixture
+def model(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small model as the default one."""
+    monkeypatch.setenv("ESCNN_MODEL", str(small_model))
+    return small_model
+
+
+@pytest.fixture
+def clip(write_sound: Callable[..., Path]) -> Path:
+    """Half a second of a tone, the length of the small model's window."""
+    return write_sound("clip.wav", tone(440, 0.5, 8_000))
 
 
 @pytest.fixture(scope="session")

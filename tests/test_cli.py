@@ -16,34 +16,15 @@ import jsonschema
 import numpy as np
 import pytest
 import soundfile
-from conftest import SMALL_TRAINING, tone
+from conftest import ESCNN, SMALL_TRAINING, escnn, tone
 from filelock import FileLock
-from typer.testing import CliRunner, Result
 
 from escnn import __version__, files
-from escnn.cli import app
 from escnn.config import to_json
 from escnn.errors import Terminated
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "prediction.schema.json").read_text("utf-8"))
-ESCNN = [sys.executable, "-m", "escnn.cli"]
 Writer = Callable[..., Path]
-
-
-def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
-
-
-@pytest.fixture
-def model(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The small model as the default one."""
-    monkeypatch.setenv("ESCNN_MODEL", str(small_model))
-    return small_model
-
-
-@pytest.fixture
-def clip(write_sound: Writer) -> Path:
-    return write_sound("clip.wav", tone(440, 0.5, 8_000))
 
 
 @pytest.fixture

@@ -676,13 +676,28 @@ def test_incomplete_folder_needs_force(archive: Path, folder: Path) -> None:
     assert_whole(folder)
 
 
-def test_force_mends_damaged_metadata(archive: Path, folder: Path) -> None:
+@pytest.mark.parametrize("metadata", [b"?", a_metadata(CLIPS[:8])])
+def test_other_metadata_than_the_official_is_somebodys_own(archive: Path, folder: Path, metadata: bytes) -> None:
     download(folder, source=archive)
-    (folder / "meta" / "esc50.csv").write_bytes(b"?")
+    (folder / "meta" / "esc50.csv").write_bytes(metadata)
     with pytest.raises(DatasetError) as caught:
         download(folder, source=archive)
-    assert "--force" in (caught.value.hint or "")
-    assert download(folder, source=archive, force=True).complete
+    assert "--force" not in (caught.value.hint or "")
+    with pytest.raises(DatasetError, match="of its own"):
+        download(folder, source=archive, force=True)
+    assert (folder / "meta" / "esc50.csv").read_bytes() == metadata
+
+
+@pytest.mark.parametrize(
+    "stranger", ["audio/my-dog.wav", "audio/3-103-A-27.flac", "meta/notes.txt", "audio/more/a.wav"]
+)
+def test_force_spares_what_the_metadata_does_not_list(archive: Path, folder: Path, stranger: str) -> None:
+    download(folder, source=archive)
+    (folder / stranger).parent.mkdir(exist_ok=True)
+    (folder / stranger).write_text("mine")
+    with pytest.raises(DatasetError, match="not replaced"):
+        download(folder, source=archive, force=True)
+    assert (folder / stranger).read_text() == "mine"
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -11,7 +11,7 @@ import typer
 
 from escnn import __version__, console
 from escnn.endings import Commands, heed_sigterm, interrupted
-from escnn.errors import OutputError, UsageError
+from escnn.errors import UsageError
 from escnn.options import DataFolder, Device, Fold, ModelPath, Quiet, Verbose, Views
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from escnn.dataset import Dataset
     from escnn.runs import Run
 
+
+STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 app = typer.Typer(
     cls=Commands,
@@ -295,8 +297,10 @@ def predict(
         str | None,
         typer.Option("--format", help="json, jsonl, csv or table.", show_default="json for one sound, else jsonl"),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace --out if it is there.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write here instead of stdout; a link is followed.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out if it is there.")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Write to --out line by line; stopped, the same command goes on.")
     ] = False,
@@ -307,7 +311,7 @@ def predict(
     verbose: Verbose = False,
 ) -> None:
     """Name the sound in each clip, as JSON, CSV or a table."""
-    from escnn import inputs
+    from escnn import files, inputs
 
     names = inputs.gather(audio or [], files_from)
     chosen = _output_format(output_format, one=inputs.is_one_sound(names) and not resume)
@@ -315,8 +319,10 @@ def predict(
         raise UsageError(
             "--resume goes on with a file of JSON Lines", hint="add --out FILE; no --force, no other --format"
         )
-    if out is not None and out.exists() and not (force or resume):
-        raise OutputError(f"{out}: exists already", hint="choose another name, or add --force")
+    if out is not None and str(out) in STDOUT_NAMES:
+        out = None  # descriptor 1 itself leads to stderr, away from what C libraries print there
+    if out is not None:
+        files.check_output_file(out, force=force or resume)
     with console.working("starting torch"):
         from escnn import prediction, results
 
@@ -326,7 +332,7 @@ def predict(
     if before.names:
         console.message(f"{out}: going on after {len(before.names)} sounds")
     failures, done = before.failures, len(before.names)
-    with console.results(chosen, out, top_k, append=resume) as show:
+    with console.results(chosen, out, top_k, append=resume, force=force) as show:
         sounds = results.remaining(inputs.find_sounds(names), before, out or Path("-"))
         for result in classifier.predict_files(sounds):
             done += 1
@@ -381,7 +387,7 @@ def visualize(
     names = inputs.gather(audio, None)
     with console.working("starting torch"):
         from escnn import visualization
-        from escnn.files import output_folder
+        from escnn.files import check_output_folder, output_folder
         from escnn.listening import listen
         from escnn.prediction import Classifier, Failure
         from escnn.sound_page import Choices
@@ -397,6 +403,7 @@ def visualize(
         command=sys.argv[1:],
     )
     failures = 0
+    check_output_folder(out, force=force)
     if inputs.is_one_sound(names):
         source, name = inputs.one_sound(names[0])
         with console.working("listening"):

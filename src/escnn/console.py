@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from escnn.errors import EscnnError
-from escnn.files import appended_lines, atomic_path, output_error
+from escnn.files import appended_lines, output_error, output_file
 
 if TYPE_CHECKING:
     from escnn.prediction import Prediction
@@ -164,10 +164,10 @@ def stages(names: Mapping[str, tuple[str, str]]) -> Iterator[Callable[[str, int,
 
 @contextmanager
 def results(
-    output_format: str, out: Path | None, top_k: int, *, append: bool = False
+    output_format: str, out: Path | None, top_k: int, *, append: bool = False, force: bool = False
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Show predictions as json, jsonl, csv or table, on stdout or whole in the file `out`; or `append` them to it, each
-    as soon as it is known. Gives ``show(document)``.
+    """Show predictions as json, jsonl, csv or table, on stdout or whole in the file `out`, which `force` replaces; or
+    `append` them to it, each as soon as it is known. Gives ``show(document)``.
     """
     with ExitStack() as stack:
         if out is None:
@@ -175,7 +175,7 @@ def results(
         elif append:
             write = stack.enter_context(appended_lines(out))
         else:
-            file = stack.enter_context(stack.enter_context(atomic_path(out)).open("w", encoding="utf-8"))
+            file = stack.enter_context(output_file(out, force=force))
             write = lambda line: print(line, file=file)  # noqa: E731
         if output_format == "table":
             rows: list[list[str]] = []

@@ -97,7 +97,8 @@ def _open_esc50(root: Path) -> Dataset:
         rows = list(zip(table["filename"], table["fold"], table["target"], table["category"], strict=True))
     except (ValueError, KeyError, OverflowError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise DatasetError(
-            f"{path}: not the metadata of ESC-50 ({reason(error)})", hint="`escnn download --force` repairs it"
+            f"{path}: not metadata as that of ESC-50 ({reason(error)})",
+            hint="it needs the columns filename, fold, target and category, separated by commas, in UTF-8",
         ) from error
     names = {int(target): str(category) for _, _, target, category in rows}
     if sorted(names) != list(range(len(names))) or len(names) < 2 or len(set(names.values())) != len(names):
@@ -119,9 +120,7 @@ def _open_esc50(root: Path) -> Dataset:
         except OSError as error:  # a name that is too long, a folder that may not be searched
             raise DatasetError(f"{path}: {filename!r:.100} cannot be looked for ({reason(error)})") from error
     if not clips:
-        raise DatasetError(
-            f"{root}: none of the {len(rows)} clips is there", hint="`escnn download --force` fetches them"
-        )
+        raise DatasetError(f"{root}: none of the {len(rows)} clips is there", hint=f"they belong into {root / 'audio'}")
     return Dataset(
         root,
         tuple(names[index] for index in range(len(names))),

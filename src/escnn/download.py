@@ -88,14 +88,14 @@ def check(folder: Path) -> DatasetCheck:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetError(f"{folder}: no {_METADATA} here", hint="`escnn download` fetches ESC-50") from error
     except (OSError, ValueError) as error:
-        hint = "`escnn download --force` fetches it afresh"
+        hint = "correct it, or move the folder away and run `escnn download`"
         raise DatasetError(f"{folder / _METADATA}: cannot be used ({reason(error)})", hint=hint) from error
     missing = tuple(name for name in fold_of if not _is_whole(folder / "audio" / name))
     there = Counter(fold_of.values()) - Counter(fold_of[name] for name in missing)  # fold -> clips
     return DatasetCheck(
         folder=folder,
         clips=there.total(),
-        official_metadata=hashlib.sha256(metadata).hexdigest() == METADATA_SHA256,
+        official_metadata=is_official(metadata),
         missing=missing,
         missing_by_fold={fold: CLIPS_PER_FOLD - there[fold] for fold in FOLDS if there[fold] < CLIPS_PER_FOLD},
     )
@@ -119,7 +119,8 @@ def download(
         folder: Where ESC-50 is to be.
         source: An http(s) address or the path of a zip file at hand; by default the archive of the pinned commit.
         allow_missing: Be content with an archive, or a `folder`, that lacks clips, as long as it has one.
-        force: Replace the data set at `folder`. A folder that holds anything else is not replaced even so.
+        force: Replace the ESC-50 at `folder`. A folder that holds anything else is not replaced even so: other metadata
+            than the official, or a clip that this does not list, is somebody's own.
         on_progress: Called for every piece of the download and every file of the extraction.
         on_message: Called with a line for people when a download is resumed or tried again.
 
@@ -170,18 +171,35 @@ def _already_there(folder: Path, allow_missing: bool, force: bool) -> DatasetChe
     is_data_set = (folder / _METADATA).is_file()
     if names and not is_data_set:
         raise DatasetError(f"{folder}: holds something other than ESC-50", hint=elsewhere)
+    strangers = _strangers(folder) if is_data_set else []
     if is_data_set and not force:
         found = check(folder)
         if _acceptable(found, allow_missing):
             return found
-        raise DatasetError(f"{folder}: not all of ESC-50: {found.describe()}", hint="replace it with --force")
-    # --force deletes the old folder, which must not take anybody's own files with it.
-    if strangers := sorted(names - {"audio", "meta", "LICENSE", "README.md"}):
+        hint = elsewhere if strangers else "replace it with --force"
+        raise DatasetError(f"{folder}: not all of ESC-50: {found.describe()}", hint=hint)
+    # --force deletes the old folder, which must not take anybody's own sounds and files with it.
+    if strangers:
         raise DatasetError(f"{folder}: not replaced, because it holds {_few(strangers)} besides ESC-50", hint=elsewhere)
     if os.path.ismount(folder):
         hint = f"choose a folder inside it, such as --data {folder / 'ESC-50'}"
         raise DatasetError(f"{folder}: the top of a file system cannot be replaced", hint=hint)
     return None
+
+
+def is_official(metadata: bytes) -> bool:
+    """Whether this is the content of the official ``meta/esc50.csv``; any other is that of somebody's own data."""
+    return hashlib.sha256(metadata).hexdigest() == METADATA_SHA256
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What `folder` holds that is not ESC-50's, as paths below it."""
+    metadata = (folder / _METADATA).read_bytes()
+    if not is_official(metadata):
+        return [f"{_METADATA} of its own"]
+    ours = {"audio", "meta", "LICENSE", "README.md", _METADATA, *(f"audio/{name}" for name in _listed_clips(metadata))}
+    there = {*folder.iterdir(), *(folder / "meta").iterdir(), *(folder / "audio").glob("*")}
+    return sorted({path.relative_to(folder).as_posix() for path in there} - ours)
 
 
 def _listed_clips(metadata: bytes) -> dict[str, int]:

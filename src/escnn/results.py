@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 from escnn.audio import SoundSource
 from escnn.errors import OutputError, UsageError
 from escnn.files import output_error
+
+FIRST_BYTES = b'{"schema": "escnn.prediction/'  # of every line
+_WHAT_RESUMES = "--resume goes on with what `escnn predict --out` wrote; name another file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class Done:
 
 
 def reopen(path: Path, model_sha256: str) -> Done:
-    """Read the results in `path`, none if it is not there. A line that was cut off when they were stopped is removed.
+    """Read the results in `path`, none if it is not there. A line that was cut off when they were stopped is removed,
+    once all of the file is known to be predictions: nothing is changed in a file of anything else.
 
     Raises:
         OutputError: it cannot be read or mended, or does not hold predictions.
@@ -31,14 +36,14 @@ def reopen(path: Path, model_sha256: str) -> Done:
     try:
         if not path.exists():
             return Done()
-        with path.open("rb+") as file:
-            content = file.read()
-            whole = content.rfind(b"\n") + 1
-            file.truncate(whole)
+        if not path.is_file():
+            raise OutputError(f"{path}: not a regular file", hint="--resume goes on with a file; leave it out here")
+        content = path.read_bytes()
     except OSError as error:
         raise output_error(path, error) from error
     names, failures = [], 0
-    for number, line in enumerate(content[:whole].splitlines(), start=1):
+    *lines, torn = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
         document = _prediction(line, f"{path}, line {number}")
         if document["model"]["sha256"] != model_sha256:
             raise UsageError(
@@ -47,6 +52,13 @@ def reopen(path: Path, model_sha256: str) -> Done:
             )
         names.append(document["path"])
         failures += document["status"] == "error"
+    if torn:
+        if torn[: len(FIRST_BYTES)] != FIRST_BYTES[: len(torn)]:
+            raise OutputError(f"{path}, line {len(lines) + 1}: not a prediction", hint=_WHAT_RESUMES)
+        try:
+            os.truncate(path, len(content) - len(torn))
+        except OSError as error:
+            raise output_error(path, error) from error
     return Done(tuple(names), failures)
 
 
@@ -81,4 +93,4 @@ def _prediction(line: bytes, where: str) -> dict[str, Any]:
             return document
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
-    raise OutputError(f"{where}: not a prediction", hint="--resume goes on with what `escnn predict --out` wrote")
+    raise OutputError(f"{where}: not a prediction", hint=_WHAT_RESUMES)

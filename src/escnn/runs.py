@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from escnn import checkpoint, files
 from escnn.config import TrainConfig, from_json, to_json
 from escnn.errors import UsageError, reason
@@ -47,23 +45,13 @@ class Run:
         Raises:
             UsageError: another process trains in it.
         """
-        file = self.folder / ".lock"
-        lock = FileLock(file)  # of the operating system: a process that dies, however it dies, holds it no more
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            hint = "wait for it, or stop it"
-            raise UsageError(f"{self.folder}: another process is training in it", hint=hint) from None
-        except (OSError, NotImplementedError):  # a file system without locks: go on without one
-            pass
-        try:
+        busy = UsageError(f"{self.folder}: another process is training in it", hint="wait for it, or stop it")
+        with files.exclusive(self.folder / ".lock", busy):
             self._sweep()
-            yield
-        finally:
-            self._sweep()
-            with suppress(OSError):  # Windows keeps what is held: the file stays, empty
-                file.unlink()
-            lock.release()
+            try:
+                yield
+            finally:
+                self._sweep()
 
     def _sweep(self) -> None:
         for part in self.folder.glob(".*.part"):

@@ -111,7 +111,8 @@ def write_several(
     """
     clips: list[IndexClip] = []
     failures: list[IndexFailure] = []
-    taken: set[str] = {"index.html"}
+    # Not written through, even with --force: a link leads elsewhere, a file is somebody's.
+    taken = {"index.html", *(files.same_name(entry.name) for entry in out.iterdir() if not _is_own_folder(entry))}
     for source, name in sources:
         try:
             seen = listen(classifier, source, name, explained=choices.explained, asked=choices.asked)
@@ -119,7 +120,8 @@ def write_several(
             failures.append(IndexFailure(title(name), error.message, error.hint))
             yield Failure(name, error)
             continue
-        folder = _free_name(Path(title(name)).stem, taken)
+        folder = files.folder_name(Path(title(name)).stem, taken)
+        taken.add(files.same_name(folder))
         (out / folder).mkdir(exist_ok=True)
         write(seen, classifier, out / folder, choices)
         clips.append(_index_clip(seen, folder, choices))
@@ -149,14 +151,8 @@ def _index_clip(seen: Seen, folder: str, choices: Choices) -> IndexClip:
     )
 
 
-def _free_name(wanted: str, taken: set[str]) -> str:
-    """A name that no sound before had, upper and lower case alike, as some disks see it."""
-    name, number = wanted, 1
-    while name.casefold() in taken:
-        number += 1
-        name = f"{wanted}-{number}"
-    taken.add(name.casefold())
-    return name
+def _is_own_folder(entry: Path) -> bool:
+    return entry.is_dir() and not entry.is_symlink()
 
 
 def _closest(name: str, there: Iterable[str]) -> str | None:
