@@ -1,5 +1,5 @@
 # make demo   install, name three synthesised sounds, show one of them as a page
-# make test   the tests; no network once it is installed
+# make test   the tests; no network once it is installed; make test-slow those that take long
 # make check  lint, format, types
 # make fuzz   COUNT damaged files (20,000) drawn from SEED (0), a table of what became of them
 # make chaos  COUNT kills of a training (30), COUNT disturbed downloads of each kind (20), drawn from SEED (1)
@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check chaos fuzz bench
+.PHONY: demo test test-slow check chaos fuzz bench
 
 demo: $(VENV)/installed
 	$(BIN)/python demo/make_sounds.py
@@ -18,7 +18,10 @@ demo: $(VENV)/installed
 	@echo "The report is ready: open demo/report/report.html in a browser."
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -26,8 +29,8 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 
 chaos: $(VENV)/installed
-	$(BIN)/python tests/chaos_training.py $(or $(COUNT),30) $(or $(SEED),1)
-	COUNT=$(or $(COUNT),20) SEED=$(or $(SEED),1) $(BIN)/python tests/chaos_download.py
+	$(BIN)/python tests/chaos/training.py $(or $(COUNT),30) $(or $(SEED),1)
+	COUNT=$(or $(COUNT),20) SEED=$(or $(SEED),1) $(BIN)/python tests/chaos/download.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py

@@ -3,24 +3,24 @@
     python benchmarks/ablation.py DATA OUT            every variant that OUT/ablation.json does not hold yet
     python benchmarks/ablation.py DATA OUT NAME ...   these
 
-Learns from folds 1 and 2 (800 clips), is measured on folds 3 and 4 (800 clips), which neither train nor choose:
+Trains on folds 1 and 2 (800 clips), is measured on folds 3 and 4 (800 clips), which neither train nor choose:
 twice the clips of one fold to be measured on, and half the time to train. The recipe is the network of the preset
 `quick` with 50 epochs and everything that the default does to it; what is done is as `escnn train` does it.
 """
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
+import msgspec
+import pandas as pd
 
-from escnn import files, runs, training
-from escnn.config import TrainConfig, preset
-from escnn.dataset import Dataset, load_features, open_dataset
-from escnn.evaluation import evaluate
-from escnn.prediction import VIEWS, Classifier
+import escnn
+from escnn import TrainConfig, files
+from escnn.data.esc50 import METADATA
+from escnn.inference.test_time_augmentation import AUGMENTATIONS
+from escnn.runs.settings import preset
 
 
 def changed(config: TrainConfig, **changes: Any) -> TrainConfig:
@@ -28,14 +28,14 @@ def changed(config: TrainConfig, **changes: Any) -> TrainConfig:
     for name, value in changes.items():
         part = next((part for part in ("audio", "model", "augment") if hasattr(getattr(config, part), name)), None)
         if part is None:
-            config = dataclasses.replace(config, **{name: value})
+            config = msgspec.structs.replace(config, **{name: value})
         else:
-            inner: Any = dataclasses.replace(getattr(config, part), **{name: value})
-            config = dataclasses.replace(config, **{part: inner})
+            inner: Any = msgspec.structs.replace(getattr(config, part), **{name: value})
+            config = msgspec.structs.replace(config, **{part: inner})
     return config
 
 
-# The running mean is over 500 steps in place of the default's 200, as `quick` had it when this was begun.
+# The moving average is over 500 steps in place of the default's 200, as `quick` had it when this was begun.
 BASE = changed(preset("default"), widths=preset("quick").model.widths, ema_decay=0.998, epochs=50, fold=2)
 
 
@@ -72,38 +72,42 @@ VARIANTS = {  # what may turn out to be dead first, what is known to matter last
 }
 
 
-def in_halves(dataset: Dataset) -> Dataset:
-    """The same clips with folds 1 and 2 as fold 1, folds 3 and 4 as fold 2."""
-    clips = tuple(
-        dataclasses.replace(clip, fold=1 if clip.fold <= 2 else 2) for clip in dataset.clips if clip.fold <= 4
-    )
-    return dataclasses.replace(dataset, clips=clips)
+def in_halves(data: Path, folder: Path) -> Path:
+    """A data set of the same clips with folds 1 and 2 as fold 1, folds 3 and 4 as fold 2; gives its folder."""
+    table = pd.read_csv(data / METADATA, dtype=str, keep_default_na=False)
+    table = table[table["fold"] <= "4"].assign(fold=lambda rows: rows["fold"].map({"1": 1, "2": 1, "3": 2, "4": 2}))
+    files.write_text(folder / METADATA, table.to_csv(index=False))
+    if not (folder / "audio").exists():
+        (folder / "audio").symlink_to((data / "audio").resolve())
+    return folder
 
 
-def measure(config: TrainConfig, dataset: Dataset, folder: Path) -> dict[str, Any]:
+def measure(config: TrainConfig, data: Path, folder: Path) -> dict[str, Any]:
     """Train and evaluate; a run that was stopped goes on."""
-    run = runs.reopen(folder)[1][0] if folder.exists() else runs.create(folder, config, dataset.root)
-    features = load_features(dataset, config.audio)
-    for row in training.train(run, dataset, features, device=torch.device("cpu")):
+
+    def show(_: escnn.Run, row: escnn.EpochMetrics) -> None:
         print(f"  epoch {row.epoch} loss {row.loss:.3f} {row.held_out_accuracy or ''}", flush=True)
+
+    if folder.exists():
+        escnn.resume(folder, data, device="cpu", on_epoch=show)
+    else:
+        escnn.train(data, config=config, out=folder, device="cpu", on_epoch=show)
     figures: dict[str, Any] = {}
-    for views in (1, len(VIEWS)):
-        classifier = Classifier.load(folder, device="cpu", views=views)
-        measured = evaluate(classifier, dataset, dataset.fold(2))
+    for views in (1, len(AUGMENTATIONS)):
+        measured = escnn.evaluate(folder, data, fold=2, tta=views, device="cpu")
         figures |= {f"accuracy_{views}_views": measured.accuracy, f"log_loss_{views}_views": measured.log_loss}
-    cost = {key: classifier.card.training[key] for key in ("seconds", "cpu_seconds", "parameters", "multiply_adds")}
+    cost = {key: measured.model.training[key] for key in ("seconds", "cpu_seconds", "parameters", "multiply_adds")}
     return figures | cost
 
 
 def main(data: Path, out: Path, names: list[str]) -> None:
     """Measure the variants called `names`, or all."""
-    dataset = in_halves(open_dataset(data))
-    out.mkdir(parents=True, exist_ok=True)
+    halves = in_halves(data, out / "data")
     results = out / "ablation.json"
     known = json.loads(results.read_text("utf-8")) if results.exists() else {}
     for name in names or [name for name in VARIANTS if name not in known]:
         print(name, flush=True)
-        known[name] = measure(VARIANTS[name], dataset, out / name.replace(" ", "-"))
+        known[name] = measure(VARIANTS[name], halves, out / name.replace(" ", "-"))
         files.write_json(results, known)
         print(json.dumps(known[name]), flush=True)
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ESCNN = [sys.executable, "-m", "escnn.cli"]
+ESCNN = [sys.executable, "-m", "escnn"]
 IMPORTS = [sys.executable, "-c", "import torch, torchaudio"]
 LOADING = [sys.executable, "-c", "from escnn import Classifier; Classifier.load(device='cpu')"]
 RUNS = 5
@@ -36,33 +36,32 @@ def training_cost(preset: str, epochs: int, clips: int) -> dict[str, float]:
 
     The log-mels are random numbers of the right shape: an epoch reads nothing else once the cache is there.
     """
-    import dataclasses
-
+    import msgspec
+    import numpy as np
     import torch
 
-    from escnn import runs, training
-    from escnn.config import PRESETS
-    from escnn.dataset import Clip, Dataset, Features
-    from escnn.model import ResNet, parameter_count
+    from escnn.data.dataset import Clip, Dataset
+    from escnn.data.features import Features
+    from escnn.runs.settings import PRESETS
+    from escnn.training.trainer import Trainer
 
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    config = dataclasses.replace(PRESETS[preset], epochs=epochs, fold=0)
+    config = msgspec.structs.replace(PRESETS[preset], epochs=epochs, fold=0)
     audio = config.audio
     labels = tuple(f"class {index}" for index in range(50))
     dataset = Dataset(HERE, labels, tuple(Clip(str(i), Path(__file__), i % 50, 1 + i % 5) for i in range(clips)))
-    generator = torch.Generator().manual_seed(0)
-    decibels = torch.empty(clips, audio.n_mels, audio.frames, dtype=torch.float16)
+    random = np.random.default_rng(0)
+    decibels = np.empty((clips, audio.n_mels, audio.frames), dtype=np.float16)
     for row in decibels:
-        row.copy_(torch.rand(row.shape, generator=generator) * 60 - 90)
-    with tempfile.TemporaryDirectory() as folder:
-        run = runs.create(Path(folder) / "run", config, HERE)
-        features = Features(decibels, torch.arange(clips, dtype=torch.int32))
-        rows = list(training.train(run, dataset, features, device=torch.device("cpu")))
+        row[:] = random.uniform(-90, -30, row.shape)
+    trainer = Trainer(config, dataset, Features(decibels, np.arange(clips, dtype=np.int32)), torch.device("cpu"))
+    for _ in range(epochs):
+        trainer.epoch(lambda done, total: None)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "epoch_seconds": statistics.median(row.seconds for row in rows) * 1_600 / clips,
+        "epoch_seconds": statistics.median(row.seconds for row in trainer.history) * 1_600 / clips,
         "memory_beyond_imports_mb": (peak - imported) / 1024,
-        "parameters": parameter_count(ResNet(config.model, 50)),
+        "parameters": trainer.cost()["parameters"],
     }
 
 
@@ -74,7 +73,8 @@ def measured_training(preset: str, epochs: int, clips: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure everything."""
-    from escnn.checkpoint import MODEL_IN_THE_BOX, versions
+    from escnn.model.model_file import BUNDLED_MODEL
+    from escnn.network.runtime import versions
 
     subprocess.run([sys.executable, HERE.parent / "demo" / "make_sounds.py"], check=True)
     clip = str(HERE.parent / "demo" / "siren.wav")
@@ -94,8 +94,8 @@ def main() -> None:
         "visualize_beyond_loading_the_model_seconds": visualize_seconds - loading_seconds,
         "training_default": measured_training("default", 3, 1_600),
         "training_quick": measured_training("quick", 3, 1_600),
-        "training_seed_resnet34": measured_training("seed-resnet34", 3, 96),
-        "model_in_the_box_mb": MODEL_IN_THE_BOX.stat().st_size / 1e6,
+        "training_baseline_resnet34": measured_training("baseline-resnet34", 3, 96),
+        "bundled_model_mb": BUNDLED_MODEL.stat().st_size / 1e6,
     }
     text = json.dumps(figures, indent=2)
     (HERE / "bench.json").write_text(text + "\n")

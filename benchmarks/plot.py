@@ -12,7 +12,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from escnn.plots import STYLE
+from escnn.report.pictures.axes import STYLE
 
 HERE = Path(__file__).parent
 # Published figures: what they cost was not always said. Only the first two took part in no choice of an epoch.
@@ -58,7 +58,7 @@ def draw(axes: Axes) -> None:
     """The plot."""
     draw_ours(axes, "quick", "#9d5bb8", (-10, 2), "right")
     draw_ours(axes, "default", OURS, (10, 8), "left")
-    curve = held_out_curve(HERE / "seed-resnet34", [1])
+    curve = held_out_curve(HERE / "baseline-resnet34", [1])
     axes.plot(*zip(*curve, strict=True), color=THEIRS, linewidth=1.2, alpha=0.6)
     axes.scatter(*curve[-1], 40, color=THEIRS, marker="D")
     axes.annotate(

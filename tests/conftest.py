@@ -12,7 +12,10 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from escnn.config import AudioConfig, AugmentConfig, ModelConfig, TrainConfig
+from escnn.audio.log_mel import AudioConfig, Normalization
+from escnn.model.architecture import ModelConfig
+from escnn.model.model_file import ModelCard, ModelFile, write_model
+from escnn.runs.settings import AugmentConfig, TrainConfig
 
 SMALL_AUDIO = AudioConfig(
     sample_rate=8_000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=32, f_min=0.0, f_max=4_000.0
@@ -28,12 +31,12 @@ SMALL_TRAINING = TrainConfig(
     augment=AugmentConfig(mask_mels=4, mask_frames=4),
 )
 
-ESCNN = [sys.executable, "-m", "escnn.cli"]
+ESCNN = [sys.executable, "-m", "escnn"]
 
 
 def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
     """Run a command in this process."""
-    from escnn.cli import app
+    from escnn.cli.app import app
 
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
@@ -84,9 +87,8 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file with random weights and three classes."""
     import torch
 
-    from escnn.checkpoint import ModelCard, save_model
-    from escnn.features import Normalization
-    from escnn.model import ResNet
+    from escnn.network.resnet import ResNet
+    from escnn.network.runtime import network_weights
 
     torch.manual_seed(0)
     network = ResNet(SMALL_MODEL, 3)
@@ -96,7 +98,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             module.running_var.uniform_(0.5, 1.5)
     card = ModelCard("small", ("low", "middle", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0))
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_model(path, network, card)
+    write_model(path, ModelFile(card, network_weights(network)))
     return path
 
 

@@ -6,6 +6,7 @@ import io
 import random
 import wave
 import zipfile
+from pathlib import Path
 
 # A data set in small: two clips a fold.
 CLIPS = tuple(f"{fold}-{100 + fold}-{take}-{fold * 9}.wav" for fold in range(1, 6) for take in "AB")
@@ -47,3 +48,16 @@ def a_zip(content: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> byte
         for name, data in content.items():
             file.writestr(name, data)
     return archive.getvalue()
+
+
+def assert_whole(folder: Path) -> None:
+    """Everything official is there, byte for byte, and nothing besides, in the folder or beside it."""
+    there = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    wanted = {name.removeprefix(f"{TOP}/"): data for name, data in members().items()}
+    assert there == {name: data for name, data in wanted.items() if name not in (".gitignore", "tests/test_dataset.py")}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def assert_nothing_left(folder: Path) -> None:
+    """Neither the folder nor anything beside it."""
+    assert not folder.parent.exists() or list(folder.parent.iterdir()) == []

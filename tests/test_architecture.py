@@ -1,59 +1,91 @@
-"""The picture in CONTRIBUTING.md, kept true: a module imports only from rows below its own."""
+"""The picture in CONTRIBUTING.md, kept true: who imports whom, where torch is, and how large a file may be."""
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import escnn
 
-ROWS = [
-    {"errors", "chunks"},
-    {"audio", "files", "config", "lock"},
-    {"inputs", "fetch", "features", "augment", "model", "muon", "images"},
-    {"dataset", "checkpoint", "plots", "report", "explain", "measures", "optimization", "results"},
-    {"runs", "prediction", "evaluation_page"},
-    {"listening"},
-    {"sound_page"},
-    {"download", "training", "evaluation", "visualization"},
-    {"console"},
-    {"endings", "options"},
-    {"cli"},
-]
 SOURCE = Path(escnn.__file__).parent
-MODULES = sorted(
-    {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in SOURCE.rglob("*.py")} - {"__init__"}
-)
+CONTRIBUTING = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text("utf-8")
+EVERYBODYS = {"errors", "version", "config", "files"}
+ROWS = dict(re.findall(r"^\| `(\w+)/` \| ([^|]*) \|", CONTRIBUTING.split("## Who may import whom")[1], re.MULTILINE))
+FOLDERS = sorted(path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file())
 
 
-def row_of(module: str) -> int:
-    return next(number for number, row in enumerate(ROWS) if module in row)
-
-
-def imports_of(module: str) -> set[str]:
-    """Modules of escnn that a module imports, inside functions as well, but not for type checking only."""
-    paths = sorted((SOURCE / module).rglob("*.py")) or [SOURCE / f"{module}.py"]
-    found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8")) for path in paths]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module == "escnn":
-            found |= {alias.name for alias in node.names if not alias.name.startswith("__")}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("escnn."):
-            found.add((node.module or "").split(".")[1])
+def imported(path: Path) -> set[str]:
+    """What a file imports, as dotted names; inside functions and for types count as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("escnn.")}
-        waiting.extend(ast.iter_child_nodes(node))
-    return found - {module}
+            found |= {alias.name for alias in node.names}
+    return found
 
 
-def test_every_module_has_its_row() -> None:
-    assert sorted(set().union(*ROWS)) == MODULES
+def folders_imported(path: Path) -> set[str]:
+    names = {name.split(".")[1] for name in imported(path) if name.startswith("escnn.")}
+    return {name for name in names if not name.startswith("__")} - EVERYBODYS
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_rows_below(module: str) -> None:
-    above = {name for name in imports_of(module) if row_of(name) >= row_of(module)}
-    assert not above, f"{module} (row {row_of(module)}) imports {above}"
+def test_every_folder_has_its_row() -> None:
+    assert sorted(ROWS) == FOLDERS
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_imports_what_its_row_allows(folder: str) -> None:
+    allowed = set(re.findall(r"`(\w+)`", ROWS[folder])) | {folder}
+    for path in sorted((SOURCE / folder).rglob("*.py")):
+        assert folders_imported(path) <= allowed, path.relative_to(SOURCE)
+
+
+def test_what_everybody_imports_imports_nobody() -> None:
+    below = {"errors": set(), "version": set(), "config": {"errors"}, "files": {"errors"}}
+    for name, allowed in below.items():
+        names = {found.split(".")[1] for found in imported(SOURCE / f"{name}.py") if found.startswith("escnn.")}
+        assert names <= allowed, name
+
+
+@pytest.mark.parametrize(
+    ("library", "folders"),
+    [
+        ("torch", {"network", "training"}),
+        ("torchaudio", {"network"}),
+        ("pandas", {"data", "evaluation"}),
+        ("matplotlib", {"report"}),
+        ("jinja2", {"report"}),
+        ("typer", {"cli"}),
+        ("rich", {"cli"}),
+        ("requests", {"data"}),
+    ],
+)
+def test_a_library_is_imported_where_it_belongs(library: str, folders: set[str]) -> None:
+    users = {
+        path.relative_to(SOURCE).parts[0]
+        for path in SOURCE.rglob("*.py")
+        if any(name.split(".")[0] == library for name in imported(path))
+    }
+    assert users == folders
+
+
+def test_files_and_folders_keep_a_size_that_one_takes_in() -> None:
+    for path in SOURCE.rglob("*.py"):
+        assert len(path.read_text("utf-8").splitlines()) <= 300, path
+    for folder in {path.parent for path in SOURCE.rglob("*.py")} - {SOURCE, SOURCE / "cli" / "commands"}:
+        assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 8, folder
+
+
+def test_the_names_that_are_handed_out_are_these() -> None:
+    code = "import sys, escnn; print(*sorted(escnn.__all__)); print(any(m in sys.modules for m in ('numpy', 'torch')))"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert printed.splitlines() == [
+        "Analysis Classifier EpochMetrics Evaluation Failure Prediction Run TrainConfig Waveform __version__ analyze "
+        "cross_validate evaluate evaluate_runs load_audio resume train",
+        "False",
+    ]
+    assert all(callable(getattr(escnn, name)) for name in escnn.__all__ if name != "__version__")

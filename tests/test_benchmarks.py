@@ -1,14 +1,15 @@
 """The figures that README and card quote are those in ``benchmarks/``, and those are of the presets as they are."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from escnn import checkpoint
-from escnn.config import TrainConfig, from_json, preset
+from escnn.config import from_json
+from escnn.model.model_file import read_model
+from escnn.runs.settings import TrainConfig, preset
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,21 +23,24 @@ def figures(name: str) -> Any:
 def test_figures_are_of_the_preset_as_it_is(name: str, fold: int) -> None:
     measured = figures(f"{name}/fold{fold}")
     settings = from_json(TrainConfig, measured["model"]["training"]["config"])
-    assert settings == dataclasses.replace(preset(name), fold=fold)
+    assert settings == msgspec.structs.replace(preset(name), fold=fold)
     assert not measured["seen_in_training"]
     summed_up = figures(f"{name}/cross-validation")["folds"][fold - 1]
     assert measured["accuracy"] == summed_up["accuracy"]
 
 
-@pytest.mark.parametrize(("row", "name"), [("`escnn train`, and in the box", "default"), ("`--preset quick`", "quick")])
+@pytest.mark.parametrize(
+    ("row", "name"), [("`escnn train`, the bundled model", "default"), ("`--preset quick`", "quick")]
+)
 def test_the_readme_quotes_what_was_measured(row: str, name: str) -> None:
     (line,) = [line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith(f"| {row} |")]
     measured = figures(f"{name}/cross-validation")
     folds = ", ".join(f"{100 * fold['accuracy']:.1f}" for fold in measured["folds"])
-    assert f"{100 * measured['mean_accuracy']:.1f} % ± {100 * measured['std_accuracy']:.1f}" in line
-    assert f"(folds: {folds})" in line
+    assert f"{100 * measured['mean_accuracy']:.1f} ± {100 * measured['std_accuracy']:.1f}" in line
+    assert f"| {folds} |" in line
 
 
-def test_the_box_has_the_settings_of_the_default() -> None:
-    _, card = checkpoint.load_model(checkpoint.MODEL_IN_THE_BOX)
-    assert from_json(TrainConfig, card.training["config"]) == dataclasses.replace(preset("default"), fold=0)
+def test_the_bundled_model_has_the_settings_of_the_default() -> None:
+    assert from_json(TrainConfig, read_model().card.training["config"]) == msgspec.structs.replace(
+        preset("default"), fold=0
+    )

@@ -64,8 +64,8 @@ def watched(browser: Browser) -> Iterator[Watched]:
 
 
 @pytest.fixture(scope="module")
-def pages(small_model: Path, class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A page of every kind: one window, several windows, several sounds, a whole fold with its sounds."""
+def pages(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A page of every kind: one window, several windows, several sounds."""
     folder = tmp_path_factory.mktemp("pages")
     noise = np.random.default_rng(0).standard_normal(4_000).astype(np.float32) * 0.3
     recording = np.concatenate([tone(400, 0.5, 8_000), noise, tone(3_000, 0.5, 8_000)])
@@ -75,19 +75,16 @@ def pages(small_model: Path, class_folders: Path, tmp_path_factory: pytest.TempP
     run(small_model, "visualize", folder / "one.wav", "--out", folder / "one")
     run(small_model, "visualize", folder / "long.wav", "--out", folder / "long")
     run(small_model, "visualize", *sorted(folder.glob("*.wav")), "--layers", "conv1", "--out", folder / "all")
-    data = ["--data", class_folders, "--fold", 1, "--report", "--embed-audio"]
-    run(small_model, "evaluate", *data, "--out", folder / "fold")
     hostile = next(path for path in (folder / "all").iterdir() if "onerror" in path.name)
     return {
         "one window": folder / "one" / "report.html",
         "long recording": folder / "long" / "report.html",
         "several sounds": folder / "all" / "index.html",
         "hostile name": hostile / "report.html",
-        "whole fold": folder / "fold" / "report.html",
     }
 
 
-KINDS = ["one window", "long recording", "several sounds", "hostile name", "whole fold"]
+KINDS = ["one window", "long recording", "several sounds", "hostile name"]
 
 
 def run(model: Path, *arguments: object) -> None:
@@ -223,7 +220,7 @@ def test_a_click_in_a_picture_seeks(watched: Watched, pages: dict[str, Path]) ->
     assert plot.get_attribute("aria-valuenow") == "0.10"
 
 
-@pytest.mark.parametrize("kind", ["one window", "long recording", "whole fold"])
+@pytest.mark.parametrize("kind", ["one window", "long recording"])
 def test_every_player_seeks_to_every_moment(watched: Watched, pages: dict[str, Path], kind: str) -> None:
     page = watched.open(pages[kind])
     for audio in page.locator("audio").all():
@@ -311,28 +308,6 @@ def test_the_index_leads_to_every_page(watched: Watched, pages: dict[str, Path])
         page.wait_for_load_state()
         assert page.locator("#verdict").is_visible()
     assert watched.errors == []
-
-
-def test_a_cell_of_the_confusion_matrix_shows_its_clips_with_players(watched: Watched, pages: dict[str, Path]) -> None:
-    page = watched.open(pages["whole fold"])
-    cell = page.locator(".matrix table a").first
-    count = int(cell.inner_text())
-    cell.click()
-    panel = page.locator(".matrix .panel")
-    assert panel.is_visible()
-    assert panel.locator("tbody tr").count() == count
-    assert panel.locator("audio, a.hear").count() == count
-    assert watched.errors == []
-
-
-def test_a_column_of_the_class_table_sorts(watched: Watched, pages: dict[str, Path]) -> None:
-    page = watched.open(pages["whole fold"])
-    table = page.locator("#classes table")
-    heading = table.locator("thead button").first
-    heading.click()
-    names = table.locator("tbody th").all_inner_texts()
-    heading.click()
-    assert table.locator("tbody th").all_inner_texts() == names[::-1]
 
 
 def test_a_request_would_be_noticed(watched: Watched, tmp_path: Path) -> None:

@@ -1,90 +1,133 @@
-import dataclasses
+"""Settings check themselves, become JSON and back, and are changed by dotted names."""
+
 import json
 import math
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
 
-from escnn.config import PRESETS, AudioConfig, ModelConfig, TrainConfig, from_json, preset, to_json
+from escnn.config import Settings, between, changed, dotted, from_json, to_json
 from escnn.errors import UsageError
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_settings_survive_json(name: str) -> None:
-    document = json.loads(json.dumps(to_json(PRESETS[name])))
-    assert from_json(TrainConfig, document) == PRESETS[name]
+class Room(Settings, frozen=True):
+    width: Annotated[float, between(1.0, 9.0)] = 3.0  # metres
+    walls: Literal["brick", "felt"] = "felt"
+
+
+class Studio(Settings, frozen=True):
+    name: str = "small"
+    seats: Annotated[int, between(0, 100)] = 2
+    heights: tuple[Annotated[int, between(1, 5)], ...] = (1, 2)
+    year: Annotated[int, between(1900, 2100)] | None = None
+    open: bool = True
+    room: Room = Room()
+
+
+def test_settings_survive_json() -> None:
+    studio = Studio(seats=7, heights=(3,), year=2001, room=Room(width=4.5, walls="brick"))
+    document = json.loads(json.dumps(to_json(studio)))
+    assert document["room"] == {"width": 4.5, "walls": "brick"}
+    assert from_json(Studio, document) == studio
+    assert from_json(Studio, {}) == Studio()
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        {"sample_rate": 10},
-        {"n_fft": 10**9},
-        {"n_mels": 10**400},
-        {"f_max": 44_100.0},
-        {"hop_length": 0},
-        {"floor_db": math.nan},
-        {"n_mels": 512, "clip_seconds": 60.0},
-        {"n_fft": 16_384, "hop_length": 16},
+        ({"seats": -1}, "seats -1: must be at least 0"),
+        ({"seats": 10**400}, "seats 1000.*: must be at most 100"),
+        ({"seats": "3"}, "seats"),
+        ({"seats": True}, "seats"),
+        ({"seats": 3.5}, "seats"),
+        ({"heights": (1, 6)}, "heights"),
+        ({"year": 3}, "year 3"),
+        ({"open": 1}, "open"),
     ],
 )
-def test_out_of_range_is_refused_not_clamped(wrong: dict) -> None:
+def test_a_value_out_of_range_is_refused_not_clamped(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Studio(**wrong)
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        AudioConfig(**wrong)
+        from_json(Studio, wrong)
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        msgspec.structs.replace(Studio(), **wrong)
+
+
+@pytest.mark.parametrize("width", [math.nan, math.inf, 0.0, 9.001, 10**400])
+def test_no_number_is_beyond_a_bound(width: float) -> None:
+    with pytest.raises(UsageError, match="width"):
+        Room(width=width)
+    with pytest.raises(UsageError, match=r"room\.width"):
+        from_json(Studio, {"room": {"width": width}})
 
 
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"epochz": 3}, "epochz"),
-        ({"epochs": "3"}, "epochs"),
-        ({"epochs": True}, "epochs"),
-        ({"model": {"widths": [8, "x"]}}, "widths"),
-        ({"model": 3}, "model"),
-        ([], "object"),
+        ({"seatz": 3}, "unknown setting 'seatz'"),
+        ({"seats": "3"}, "seats: expected int, got str"),
+        ({"heights": [1, "x"]}, r"heights\[1\]: expected int"),
+        ({"room": 3}, "room: expected object"),
+        ({"room": {"walls": "glass"}}, r"room\.walls: must be one of brick, felt"),
+        ({"room": {"doors": 1}}, "room: unknown setting 'doors'"),
+        ([], "expected object"),
+        (None, "expected object"),
     ],
 )
 def test_json_of_the_wrong_shape_names_the_setting(document: object, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        from_json(TrainConfig, document)
-
-
-def test_the_epoch_is_never_chosen_on_the_reported_fold() -> None:
-    with pytest.raises(UsageError, match="validation_fold 4"):
-        dataclasses.replace(preset("default"), fold=4, validation_fold=4)
-
-
-def test_a_misspelt_preset_names_those_there_are() -> None:
-    with pytest.raises(UsageError, match="seed-resnet34"):
-        preset("seed-resnet35")
-
-
-def test_stages_need_as_many_widths_as_depths() -> None:
-    with pytest.raises(UsageError, match="one of each"):
-        ModelConfig(widths=(8, 16), depths=(1,))
-
-
-def test_frames_and_samples_of_a_window() -> None:
-    config = AudioConfig(sample_rate=44_100, clip_seconds=5.0, hop_length=441)
-    assert config.window_samples == 220_500
-    assert config.frames == 501  # a frame every 10 ms, both ends included
-
-
-@pytest.mark.parametrize("epochs", [10**400, -(10**400)])
-def test_a_number_beyond_every_float_is_out_of_range_like_others(epochs: int) -> None:
-    with pytest.raises(UsageError, match="epochs"):
-        from_json(TrainConfig, {"epochs": epochs})
+    with pytest.raises(UsageError, match=f"^plan.json,? ?.*{said}") as caught:
+        from_json(Studio, document, "plan.json")
+    if "unknown" in said:
+        assert ("width" if "room" in said else "seats") in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
     "document",
+    [{"x" * 100_000: 1}, {"name": ["x" * 100_000]}, {"room": {"walls": "x" * 100_000}}, {"heights": [9] * 100_000}],
+)
+def test_a_refused_setting_is_quoted_only_in_part(document: dict[str, Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        from_json(Studio, document)
+    assert len(caught.value.message) < 400
+    if "room" in document:
+        with pytest.raises(UsageError) as caught:
+            Room(**document["room"])
+        assert len(caught.value.message) < 400
+
+
+def test_settings_are_changed_by_their_dotted_names() -> None:
+    asked = ["seats=7", " room.width=4", "room.walls=brick", "heights=[3,4]", "year=null", "open=false", "name=7b"]
+    assert changed(Studio(year=2001), asked) == Studio("7b", 7, (3, 4), None, open=False, room=Room(4.0, "brick"))
+    assert changed(Studio(), []) == Studio()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
     [
-        {"x" * 100_000: 1},
-        {"preset": ["x" * 100_000], "optimizer": "x" * 100_000},
-        {"optimizer": "x" * 100_000},
-        {"model": {"widths": [8] * 100_000}},
+        ("seatz=3", "seatz=3: no such setting"),
+        ("seats", "no such setting"),
+        ("room=3", "no such setting"),
+        ("room.width.more=3", "no such setting"),
+        ("room.walls=glass", "must be one of brick, felt"),
+        ("seats=many", "seats: expected int"),
+        ("seats=" + "[" * 100_000, "seats: expected int"),
+        ("x" * 100_000, "no such setting"),
     ],
 )
-def test_a_refused_setting_is_quoted_only_in_part(document: dict) -> None:
-    with pytest.raises(UsageError) as caught:
-        from_json(TrainConfig, document)
+def test_a_change_that_cannot_be_made_is_one_clear_error(change: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        changed(Studio(), [change])
+    assert caught.value.message.startswith("--set")
     assert len(caught.value.message) < 400
+
+
+def test_a_misspelt_name_is_answered_with_the_right_one() -> None:
+    with pytest.raises(UsageError) as caught:
+        changed(Studio(), ["room.widht=4"])
+    assert caught.value.hint == "did you mean room.width?"
+
+
+def test_nested_settings_are_flattened_to_dotted_names() -> None:
+    assert list(dotted(to_json(Studio()))) == ["name", "seats", "heights", "year", "open", "room.width", "room.walls"]

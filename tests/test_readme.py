@@ -18,8 +18,9 @@ from conftest import SMALL_TRAINING, tone
 from small_archive import a_metadata
 from typer.testing import CliRunner
 
-from escnn import config, download
-from escnn.cli import app
+from escnn.cli.app import app
+from escnn.data import download, esc50
+from escnn.runs import settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -69,9 +70,9 @@ def test_every_escnn_command_of_the_readme_works_in_order(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ESCNN_CACHE", str(tmp_path / "cache"))
     for name in ("default", "quick"):
-        monkeypatch.setitem(config.PRESETS, name, SMALL_TRAINING)
-    monkeypatch.setattr(download, "CLIPS_PER_FOLD", 2)
-    monkeypatch.setattr(download, "METADATA_SHA256", hashlib.sha256(a_metadata(CLIPS)).hexdigest())
+        monkeypatch.setitem(settings.PRESETS, name, SMALL_TRAINING)
+    monkeypatch.setattr(esc50, "CLIPS_PER_FOLD", 2)
+    monkeypatch.setattr(esc50, "METADATA_SHA256", hashlib.sha256(a_metadata(CLIPS)).hexdigest())
     shutil.copytree(class_folders, "sounds")
     shutil.copy(class_folders / "low" / "0.wav", "clip.wav")
     commands = [line for line in COMMANDS if not line.startswith("make ")]
@@ -101,6 +102,17 @@ def test_the_python_of_the_readme_runs(class_folders: Path, tmp_path: Path) -> N
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     printed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert len(eval(printed.stdout)) == 3
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_the_example_goes_from_sounds_to_a_page(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "train_and_look.py"), str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    accuracy = float(re.search(r"accuracy ([\d.]+)", printed)[1])
+    assert accuracy > 0.8, printed
+    assert "('rising'," in printed.splitlines()[-2].split(")")[0], printed
+    for file in ("evaluation/evaluation.json", "report/report.html", "report/prediction.json"):
+        assert (tmp_path / file).is_file()
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:
@@ -112,7 +124,9 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 def test_every_test_that_security_md_relies_on_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text("utf-8")))
     there = {
-        name for path in ROOT.glob("tests/test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+        name
+        for path in ROOT.glob("tests/**/test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
     }
     assert len(named) > 20
     assert named <= there, named - there

@@ -1,5 +1,6 @@
 """The main job on real clips. Runs when ESCNN_TEST_DATA names a built ESC-50; `.ci/run` builds one."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,21 +10,22 @@ import archive_server
 import numpy as np
 import pytest
 
-from escnn.dataset import open_dataset
-from escnn.download import download
+from escnn.analysis.analysis import analyze
+from escnn.data.download import download
+from escnn.data.sources import open_dataset
 from escnn.errors import DatasetError
-from escnn.evaluation import evaluate
-from escnn.listening import listen
-from escnn.prediction import Classifier
+from escnn.evaluation.protocol import evaluate_fold
+from escnn.inference.classifier import Classifier
 
 pytestmark = pytest.mark.real
-ESCNN = [sys.executable, "-m", "escnn.cli"]
+ESCNN = [sys.executable, "-m", "escnn"]
 
 
-def test_the_model_in_the_box_knows_what_it_has_learnt(real_data: Path) -> None:
+def test_the_bundled_model_knows_what_it_was_trained_on(real_data: Path) -> None:
     """Not a measure of accuracy on new sounds: it shows that file, preprocessing and labels still go together."""
     dataset = open_dataset(real_data)
-    assert evaluate(Classifier.load(device="cpu"), dataset, dataset.clips[::10]).accuracy > 0.9
+    some = dataclasses.replace(dataset, clips=dataset.fold(3)[::3])
+    assert evaluate_fold(Classifier.load(device="cpu"), some, 3).accuracy > 0.9
 
 
 def test_an_archive_comes_whole_over_a_connection_that_drops_twice(real_data: Path, tmp_path: Path) -> None:
@@ -65,13 +67,13 @@ def test_a_stopped_training_ends_as_one_that_was_not(real_data: Path, tmp_path: 
     assert document["model"]["training"]["trained_on_folds"] == [1, 2]
 
 
-def test_what_is_marked_as_evidence_matters(real_data: Path) -> None:
+def test_what_is_shown_as_evidence_matters(real_data: Path) -> None:
     """Blanking it costs far more than blanking as much at random; benchmarks/deletion.py has the figures."""
     dataset, classifier = open_dataset(real_data), Classifier.load(device="cpu")
     blanked = []
     for clip in dataset.clips[::80]:
-        seen = listen(classifier, clip.path, clip.name, explained=1)
-        blanked.append((seen.prediction.scores.max(), *seen.deletion))
+        seen = analyze(clip.path, classifier, name=clip.name, top_k=1)
+        blanked.append((seen.prediction.scores.max(), seen.score_without_saliency, seen.score_without_random))
     before, without, at_random = np.mean(blanked, axis=0)
-    assert before - without > 0.25  # though these are clips that it has learnt, and is sure of
+    assert before - without > 0.25  # though these are clips that it was trained on, and is sure of
     assert before - without > 10 * (before - at_random)

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import tone
+from escnn.listening import Seen, listen
+from escnn.prediction import Classifier, Failure
+from escnn.sound_page import Choices, filter_sounds, sound_page
 from PIL import Image
 
 from escnn import explain, visualization
 from escnn.audio import encode
 from escnn.errors import UsageError
-from escnn.listening import Seen, listen
-from escnn.prediction import Classifier, Failure
 from escnn.report import ReportPage
 from escnn.report.html import percent
-from escnn.sound_page import Choices, filter_sounds, sound_page
 
 Writer = Callable[..., Path]
 

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Classifier", "__version__", "load_audio"]
+from escnn.version import __version__
 
 if TYPE_CHECKING:
-    from escnn.audio import load_audio
-    from escnn.prediction import Classifier
+    from escnn.analysis.analysis import Analysis, analyze
+    from escnn.audio.decoding import Waveform, load_audio
+    from escnn.evaluation.evaluation import Evaluation
+    from escnn.evaluation.protocol import evaluate, evaluate_runs
+    from escnn.inference.classifier import Classifier
+    from escnn.inference.prediction import Failure, Prediction
+    from escnn.runs.run import EpochMetrics, Run
+    from escnn.runs.settings import TrainConfig
+    from escnn.training.pipeline import cross_validate, resume, train
+
+_HOMES = {
+    "Analysis": "analysis.analysis",
+    "Classifier": "inference.classifier",
+    "EpochMetrics": "runs.run",
+    "Evaluation": "evaluation.evaluation",
+    "Failure": "inference.prediction",
+    "Prediction": "inference.prediction",
+    "Run": "runs.run",
+    "TrainConfig": "runs.settings",
+    "Waveform": "audio.decoding",
+    "analyze": "analysis.analysis",
+    "cross_validate": "training.pipeline",
+    "evaluate": "evaluation.protocol",
+    "evaluate_runs": "evaluation.protocol",
+    "load_audio": "audio.decoding",
+    "resume": "training.pipeline",
+    "train": "training.pipeline",
+}
+__all__ = [  # noqa: RUF022 - in the order of the imports above
+    "Analysis", "analyze", "Waveform", "load_audio", "Evaluation", "evaluate", "evaluate_runs", "Classifier", "Failure",
+    "Prediction", "EpochMetrics", "Run", "TrainConfig", "cross_validate", "resume", "train", "__version__",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Public names, imported when they are first used: `import escnn` itself costs nothing."""
-    if name == "Classifier":
-        from escnn.prediction import Classifier
-
-        return Classifier
-    if name == "load_audio":
-        from escnn.audio import load_audio
-
-        return load_audio
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"escnn.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'escnn' has no attribute {name!r}")

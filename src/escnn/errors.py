@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+from typing import Literal
+
 LONGEST_REASON = 200  # characters
 # What would end a line, or tell a terminal to do something: names and contents of files end up in messages.
 _CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -29,12 +33,17 @@ class UsageError(EscnnError):
     exit_code = 2
 
 
+ErrorCode = Literal[
+    "missing", "folder", "unreadable", "empty", "not_audio", "damaged", "silent", "sample_rate", "channels", "too_long"
+]
+
+
 class AudioError(EscnnError):
     """A sound that cannot be read. ``code`` is the short reason, for programs, that `escnn predict` writes."""
 
     exit_code = 3
 
-    def __init__(self, message: str, *, code: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, code: ErrorCode, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
 
@@ -76,3 +85,9 @@ def reason(error: BaseException) -> str:
         said = ""
     line = said.splitlines()[0] if said else type(error).__name__
     return line.rstrip(".") if len(line) <= LONGEST_REASON else line[:LONGEST_REASON] + " ..."
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """A hint at the one of `known` that looks most like `name`; None if none does."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else None

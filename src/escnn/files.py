@@ -14,22 +14,40 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import platformdirs
-from filelock import FileLock, Timeout
-
 from escnn.errors import EscnnError, OutputError, reason
 
 
 def cache_folder() -> Path:
     """Where data sets and feature caches live: ``$ESCNN_CACHE``, else the platform's cache folder for escnn."""
     override = os.environ.get("ESCNN_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("escnn")
+    if override:
+        return Path(override)
+    import platformdirs
+
+    return platformdirs.user_cache_path("escnn")
 
 
 def default_data_folder() -> Path:
     """Where `escnn download` puts ESC-50 and the others look for it: ``$ESCNN_DATA``, else a folder in the cache."""
     override = os.environ.get("ESCNN_DATA")
     return Path(override) if override else cache_folder() / "ESC-50"
+
+
+def cached_bytes(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
+    """The content of a cached file, made and kept if it is not there; where it cannot be kept, it is only made.
+
+    Args:
+        kind: the folder in the cache.
+        key: the file's name, which stands for everything that decides its content.
+        make: makes the content.
+    """
+    path = cache_folder() / kind / key
+    with suppress(OSError):
+        return path.read_bytes()
+    content = make()
+    with suppress(OutputError):  # a read-only or full disk
+        write_bytes(path, content)
+    return content
 
 
 @contextmanager
@@ -142,6 +160,8 @@ def exclusive(file: Path, busy: EscnnError) -> Iterator[None]:
 
     The lock is the operating system's: a process that dies, however it dies, holds it no more.
     """
+    from filelock import FileLock, Timeout
+
     lock = FileLock(file)
     try:
         lock.acquire(blocking=False)

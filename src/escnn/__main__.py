@@ -1,0 +1,5 @@
+"""`python -m escnn`."""
+
+from escnn.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""What the network made of one sound, and why."""

@@ -1,0 +1,94 @@
+"""From the channels of a sound, at whatever scale they were written, to one of -1 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]  # (time,)
+Block = NDArray[np.float32]  # (time, channels)
+
+STRETCH_SECONDS = 5.0  # in which one way of mixing is kept, and the scale of a sound is judged
+MOST_SAMPLES = 1 << 23  # of all channels in a stretch
+AGREEMENT = 0.9  # share of the channels' mean power that their mean keeps where they agree
+CLEARLY_STRONGER = 2.0  # in power: a channel is left for one that is
+LOUDEST = 1e10  # beyond this a float sample is damage: its power would overflow float32
+FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)  # of integers
+LOUD = 30.0  # times full scale, in the median: no sound of floats is
+
+
+class Mixer:
+    """Makes one channel of several, and floats of -1 to 1 of integers that were written as floats.
+
+    Where the channels agree, as those of nearly all recordings do, their mean is taken. Elsewhere, a mean would
+    silence what they hold in opposite phase, and every frequency that comes half a period late in one of them: there,
+    it is the strongest channel. Judged for every stretch of `STRETCH_SECONDS`, by power without its constant part.
+    """
+
+    def __init__(self, sample_rate: int, channels: int, *, is_float: bool) -> None:
+        self.silenced = 0  # samples that were no numbers, or absurdly large
+        self.scale: float | None = None if is_float else 1.0  # None: not judged yet
+        self._channels, self._channel = channels, -1
+        self._frames = max(1, min(round(STRETCH_SECONDS * sample_rate), MOST_SAMPLES // channels))
+
+    def mixed(self, blocks: Iterable[Block]) -> Iterator[Samples]:
+        """The sound, (time,), in blocks; stretches are cut where they are, however `blocks` were."""
+        waiting: list[Block] = []
+        count = 0
+        for block in blocks:
+            if self._channels == 1 and self.scale is not None:
+                yield from map(self._mono, waiting)
+                waiting, count = [], 0
+                yield self._mono(block)
+                continue
+            while count + len(block) >= self._frames:
+                taken = self._frames - count
+                yield self._mono(np.concatenate([*waiting, block[:taken]]))
+                block, waiting, count = block[taken:], [], 0
+            waiting.append(block)
+            count += len(block)
+        if count:
+            yield self._mono(np.concatenate(waiting))
+
+    def _mono(self, block: Block) -> Samples:
+        low, high = block.min(initial=0.0), block.max(initial=0.0)
+        if not (-LOUDEST <= low and high <= LOUDEST):  # NaN is not
+            damaged = ~(np.abs(block) <= LOUDEST)
+            self.silenced += int(damaged.sum())
+            block = np.where(damaged, np.float32(0.0), block)
+        if self.scale is None and block.any():
+            self.scale = full_scale(block)
+        if self.scale not in (None, 1.0):
+            block = block / np.float32(self.scale)
+        return block[:, 0] if self._channels == 1 else self._mix(block)
+
+    def _mix(self, block: Block) -> Samples:
+        mean: Samples = block.mean(axis=1, dtype=np.float32)
+        power = _power(block)
+        if power.max() == 0 or _power(mean[:, None])[0] >= AGREEMENT * power.mean():
+            self._channel = -1
+            return mean
+        strongest = int(power.argmax())
+        if self._channel < 0 or power[strongest] > CLEARLY_STRONGER * power[self._channel]:
+            self._channel = strongest
+        return block[:, self._channel]
+
+
+def full_scale(block: Block) -> float:
+    """What stands for full scale in the samples of a float file: 1, or that of the integers which they were.
+
+    Whole numbers beyond -1 to 1 are integers; so is what is thirty times too loud, if a resampler has been at it.
+    """
+    sizes = np.abs(block)
+    peak = float(sizes.max())
+    if peak <= 1.0 or ((block != np.rint(block)).any() and np.median(sizes[sizes > 0]) < LOUD):
+        return 1.0
+    return next((scale for scale in FULL_SCALES if peak <= 1.5 * scale), FULL_SCALES[-1])
+
+
+def _power(block: Block) -> NDArray[np.float64]:
+    """Variance of every channel."""
+    squares = np.einsum("tc,tc->c", block, block, dtype=np.float64)
+    return squares / len(block) - block.mean(axis=0, dtype=np.float64) ** 2

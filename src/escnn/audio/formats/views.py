@@ -1,0 +1,101 @@
+"""Files as libsndfile should see them: bytes in memory, a header before a part of a file, bytes made while it reads."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+FAR = 1 << 40  # where a stream of unknown length is said to end, in bytes
+KEPT = 1 << 20  # bytes that a stream can go back
+
+
+class BytesFile(io.BytesIO):
+    """Bytes as a file that stays where it is when it is sent before its start, as a file on disk does.
+
+    `io.BytesIO` goes to the start instead, or raises; where a header is forged, libsndfile asks for it.
+    """
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """The new position, in bytes."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.getbuffer().nbytes}[whence]
+        return super().seek(base + offset) if 0 <= base + offset < 2**63 else self.tell()
+
+
+class _View(io.RawIOBase):
+    """What is common to views: where they are read next."""
+
+    def __init__(self, length: int) -> None:
+        self._length, self._place = length, 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """The new position, in bytes; where it cannot be, the old one."""
+        place = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._length}[whence] + offset
+        if 0 <= place < 2**63:
+            self._place = place
+        return self._place
+
+
+class Spliced(_View):
+    """The bytes `front`, then those of `file` from `start` on."""
+
+    def __init__(self, front: bytes, file: BinaryIO, start: int) -> None:
+        self._front, self._file, self._start = front, file, start
+        super().__init__(len(front) + max(0, file.seek(0, os.SEEK_END) - start))
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Bytes read; 0 at the end."""
+        beyond = self._place - len(self._front)
+        if beyond < 0:
+            piece = self._front[self._place : self._place + len(buffer)]
+            buffer[: len(piece)] = piece
+            count = len(piece)
+        else:
+            self._file.seek(self._start + beyond)
+            count = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        self._place += count
+        return count
+
+    def tell_in_file(self) -> int:
+        """The position as one in the file behind it."""
+        return max(self._start, self._start + self._place - len(self._front))
+
+
+class Stream(_View):
+    """Bytes as an iterator gives them, of a length that nobody knows: it says that it ends far away.
+
+    libsndfile derives from the length of a file how much sound an MP3 holds, and reads no more than that.
+    """
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__(FAR)
+        self._pieces = pieces
+        self._buffer, self._first = bytearray(), 0  # bytes that can be read, and the position of the first
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Bytes read; 0 at the end. Far away are zeros, as libmpg123 looks there for a tag and gives up on nothing."""
+        size = len(buffer)
+        if self._place >= FAR // 2:
+            buffer[:] = bytes(size)
+            return size
+        while self._first + len(self._buffer) < self._place + size:
+            piece = next(self._pieces, b"")
+            if not piece:
+                break
+            self._buffer += piece
+        start = self._place - self._first
+        if start < 0:
+            return 0
+        piece = bytes(self._buffer[start : start + size])
+        buffer[: len(piece)] = piece
+        self._place += len(piece)
+        if len(self._buffer) > 2 * KEPT and self._place - self._first > KEPT:
+            gone = self._place - self._first - KEPT
+            del self._buffer[:gone]
+            self._first += gone
+        return len(piece)

@@ -1,0 +1,57 @@
+"""The command `escnn`: its commands in their panels, and its entry point."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from escnn.cli.commands.download import download
+from escnn.cli.commands.evaluate import evaluate
+from escnn.cli.commands.predict import predict
+from escnn.cli.commands.train import train
+from escnn.cli.commands.visualize import visualize
+from escnn.cli.console import Console, keep_stdout_for_results
+from escnn.cli.signals import ErrorHandlingGroup, install_sigterm_handler, interrupted
+from escnn.version import __version__
+
+app = typer.Typer(
+    cls=ErrorHandlingGroup,
+    name="escnn",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train a convolutional network to name environmental sounds, and see what it hears.",
+    epilog="Example: escnn predict clip.wav",
+)
+app.command(epilog="Example: escnn download")(download)
+app.command(epilog="Example: escnn train --epochs 100 --fold 5")(train)
+app.command(epilog="Example: escnn evaluate --model runs/fold5-1")(evaluate)
+app.command(epilog="Example: escnn predict clip.wav | jq .predictions[0].label")(predict)
+app.command(epilog="Example: escnn visualize clip.wav --out report/")(visualize)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"escnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train a convolutional network to name environmental sounds, and see what it hears."""
+
+
+def main() -> None:
+    """Entry point of the command `escnn`."""
+    try:
+        install_sigterm_handler()
+        keep_stdout_for_results()
+        app()
+    except KeyboardInterrupt as stop:  # earlier than any command
+        sys.exit(interrupted(Console(), stop))

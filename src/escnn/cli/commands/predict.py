@@ -1,0 +1,100 @@
+"""`escnn predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from escnn.cli.options import (
+    Device,
+    DeviceName,
+    Format,
+    ModelPath,
+    Quiet,
+    TestTimeAugmentation,
+    Verbose,
+    Views,
+    console_of,
+)
+from escnn.errors import UsageError
+
+STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def predict(
+    ctx: typer.Context,
+    audio: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for a sound on stdin.")] = None,
+    files_from: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Read file names from here, one a line; - for stdin.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
+    min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Name no class below this score.")] = 0.0,
+    output_format: Annotated[
+        Format | None,
+        typer.Option("--format", help="How to write them.", show_default="json for one sound, else jsonl"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write here instead of stdout; a link is followed.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out if it is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Write to --out line by line; stopped, the same command goes on.")
+    ] = False,
+    tta: TestTimeAugmentation = 1,
+    views: Views = None,
+    model: ModelPath = None,
+    device: Device = DeviceName.AUTO,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Name the sound in each clip, as JSON, CSV or a table."""
+    from escnn import files
+    from escnn.audio import inputs
+    from escnn.cli.results import results
+    from escnn.inference import resume as resuming
+
+    console = console_of(ctx)
+    names = inputs.collect_inputs(audio or [], files_from, console.stdin)
+    chosen = _output_format(output_format, one=inputs.is_one_sound(names) and not resume)
+    if resume and (out is None or force or chosen is not Format.JSONL):
+        raise UsageError(
+            "--resume goes on with a file of JSON Lines", hint="add --out FILE; no --force, no other --format"
+        )
+    # Descriptor 1 itself leads to stderr, away from what C libraries print there.
+    out = None if str(out) in STDOUT_NAMES else out
+    if out is not None:
+        files.check_output_file(out, force=force or resume)
+    with console.working("starting torch"):
+        from escnn.inference.classifier import Classifier
+        from escnn.inference.prediction import Failure
+
+        classifier = Classifier.load(model, device=device, tta=views or tta)
+    before = resuming.ResumeState()
+    if resume and out is not None:
+        before = resuming.reopen(out, classifier.card.sha256)
+    if before.names:
+        console.message(f"{out}: going on after {len(before.names)} sounds")
+    failures, done = before.failures, len(before.names)
+    with results(console, chosen, out, top_k=top_k, append=resume, force=force) as show:
+        sounds = resuming.remaining(inputs.find_sounds(names, console.stdin), before, out or Path("-"))
+        for result in classifier.predict_files(sounds):
+            done += 1
+            if isinstance(result, Failure):
+                failures += 1
+                console.error(result.error)
+            else:
+                for text in result.warnings:
+                    console.warning(f"{result.name}: {text}")
+            show(result.to_json(top_k=top_k, min_score=min_score))
+    if failures:
+        if done > 1:
+            console.message(f"{failures} of {done} sounds could not be read")
+        raise typer.Exit(3)
+
+
+def _output_format(asked: Format | None, *, one: bool) -> Format:
+    if asked is None:
+        return Format.JSON if one else Format.JSONL
+    return Format.JSONL if asked is Format.JSON and not one else asked  # one object after another

@@ -1,0 +1,87 @@
+"""`escnn visualize`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from escnn.cli.console import Console
+from escnn.cli.options import Device, DeviceName, ModelPath, Quiet, Verbose, console_of
+
+if TYPE_CHECKING:
+    from escnn.inference.prediction import Prediction
+
+
+def visualize(
+    ctx: typer.Context,
+    audio: Annotated[list[str], typer.Argument(help="Files, folders, or - for a sound on stdin.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the page.")] = Path("report"),
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="LABEL", help="Show the evidence for this class, too.")
+    ] = None,
+    channels: Annotated[int, typer.Option(min=0, max=64, help="Strongest channels to show of every layer.")] = 8,
+    layers: Annotated[
+        str | None, typer.Option(help="Only these layers, separated by commas, such as conv1,layer4.")
+    ] = None,
+    colormap: Annotated[str | None, typer.Option(help="Colour map of the feature maps, by matplotlib's name.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    model: ModelPath = None,
+    device: Device = DeviceName.AUTO,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared."""
+    from escnn.audio import inputs
+
+    console = console_of(ctx)
+    names = inputs.collect_inputs(audio, None, console.stdin)
+    with console.working("starting torch"):
+        from escnn.analysis.analysis import analyze
+        from escnn.files import check_output_folder, output_folder
+        from escnn.inference.classifier import Classifier
+        from escnn.inference.prediction import Failure
+        from escnn.report.pictures.images import check_colormap
+        from escnn.report.sound.folder import save_sounds
+        from escnn.report.sound.layers import choose_layers
+
+        check_colormap(colormap)
+        classifier = Classifier.load(model, device=device)
+    classifier.class_ids(classes or ())
+    shown = choose_layers(classifier.card, layers.split(",") if layers else None)
+    asked: dict[str, Any] = {"classes": classes or (), "top_k": top_k}
+    options: dict[str, Any] = {"layers": shown, "channels": channels, "colormap": colormap, "command": sys.argv[1:]}
+    check_output_folder(out, force=force)
+    failures = 0
+    if inputs.is_one_sound(names):
+        source, name = inputs.one_sound(names[0], console.stdin)
+        with console.working("analyzing"):
+            analysis = analyze(source, classifier, name=name, **asked)
+            page = analysis.save(output_folder(out, force=force), top_k=top_k, **options)
+        _show(console, analysis.prediction)
+    else:
+        page = output_folder(out, force=force) / "index.html"
+        sounds = inputs.find_sounds(names, console.stdin)
+        for result in save_sounds(classifier, sounds, out, **asked, **options):
+            if isinstance(result, Failure):
+                failures += 1
+                console.error(result.error)
+            else:
+                _show(console, result)
+    console.result(str(page))
+    if open_page:
+        typer.launch(str(page))
+    if failures:
+        raise typer.Exit(3)
+
+
+def _show(console: Console, prediction: Prediction) -> None:
+    """What a sound was named, and the warnings about it."""
+    for text in prediction.warnings:
+        console.warning(f"{prediction.name}: {text}")
+    label, _, score = prediction.top(1)[0]
+    console.message(f"{prediction.name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")

@@ -1,0 +1,67 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from escnn.cli.console import Console
+
+
+class DeviceName(StrEnum):
+    """Where to compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Format(StrEnum):
+    """How predictions are written."""
+
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    TABLE = "table"
+
+
+def _quiet(ctx: typer.Context, value: bool) -> bool:
+    console_of(ctx).quiet = value
+    return value
+
+
+def _verbose(ctx: typer.Context, value: bool) -> bool:
+    console_of(ctx).verbose = value
+    return value
+
+
+def console_of(ctx: typer.Context) -> Console:
+    """The console that a command was given."""
+    console = ctx.find_object(Console)
+    assert console is not None, "main() and the tests hand one in"  # noqa: S101 - a bug, not a user's mistake
+    return console
+
+
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="Show results, warnings and errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", callback=_verbose, help="Show where in the code an error came from.")
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", show_default="$ESCNN_DATA, or ESC-50 as downloaded", help="Folder of the data set."),
+]
+ModelPath = Annotated[
+    Path | None,
+    typer.Option("--model", envvar="ESCNN_MODEL", show_default="the bundled one", help="Model file or run folder."),
+]
+Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]
+TestTimeAugmentation = Annotated[
+    int,
+    typer.Option("--tta", min=1, max=5, help="Score every window this many times, varied in pitch and speed: slower."),
+]
+Views = Annotated[int | None, typer.Option("--views", min=1, max=5, hidden=True, help="The name of --tta in 0.1.0.")]
+Fold = Annotated[int | None, typer.Option("--fold", min=0, max=5, help="Test fold, held out and reported; 0: none.")]

@@ -1,0 +1,46 @@
+"""Where predictions go, each as soon as it is known: JSON, JSON Lines, CSV or a table; to stdout or into a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from escnn.cli.console import Console, printable
+from escnn.cli.options import Format
+from escnn.cli.tables import prediction_table
+from escnn.files import appended_lines, output_file
+from escnn.inference import formats
+
+
+@contextmanager
+def results(
+    console: Console, output_format: Format, out: Path | None, *, top_k: int, append: bool = False, force: bool = False
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Show predictions on stdout or whole in the file `out`, which `force` replaces; or `append` them to it, each as
+    soon as it is known. Gives ``show(document)``.
+    """
+    with ExitStack() as stack:
+        if out is None:
+            write: Callable[[str], None] = console.result
+        elif append:
+            write = stack.enter_context(appended_lines(out))
+        else:
+            file = stack.enter_context(output_file(out, force=force))
+            write = lambda line: print(line, file=file)  # noqa: E731
+        terminal = out is None and console.is_interactive
+        if output_format is Format.TABLE:
+            documents: list[Mapping[str, Any]] = []
+            yield documents.append
+            write(prediction_table(documents, top_k, terminal=terminal))
+        elif output_format is Format.CSV:
+            if out is None:  # always UTF-8, as files are; but names steer no terminal
+                write = lambda line: console.result(printable(line).plain if terminal else line, encoding="utf-8")  # noqa: E731
+            write(formats.csv_header())
+            yield lambda document: write("\n".join(formats.csv_lines(document)))
+        elif output_format is Format.JSON and out is None:
+            yield console.json_document
+        else:
+            yield lambda document: write(json.dumps(document))

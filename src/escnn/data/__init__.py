@@ -1,0 +1,1 @@
+"""Labelled sounds: ESC-50 and its download, folder data sets, folds, cached features."""

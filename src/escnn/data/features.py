@@ -1,0 +1,138 @@
+"""Log-mels of a whole data set, computed once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from escnn.audio.decoding import Samples, open_sound
+from escnn.audio.log_mel import AudioConfig
+from escnn.audio.windows import cut_windows
+from escnn.config import to_json
+from escnn.data.dataset import Clip, Dataset
+from escnn.errors import AudioError, DatasetError, reason
+from escnn.files import atomic_path, cache_folder
+
+FEATURES_VERSION = 1  # of the log-mel and of windows; another one makes caches stale
+
+LogMels = Callable[[Samples], NDArray[np.float32]]  # waveforms (windows, time) to dB (windows, mels, frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Log-mels: `decibels` (windows, mels, frames) float16; `clip` (windows,) the index of the clip they are from."""
+
+    decibels: NDArray[np.float16]
+    clip: NDArray[np.int32]
+
+    def windows_of(self, clips: NDArray[Any]) -> NDArray[np.int64]:
+        """Indices of the windows of the clips whose indices are given."""
+        return np.flatnonzero(np.isin(self.clip, clips))
+
+
+def load_features(
+    dataset: Dataset, config: AudioConfig, log_mels: LogMels, on_progress: Callable[[int, int], None] | None = None
+) -> Features:
+    """Log-mels of every clip, from the cache if they are there, otherwise computed once and kept.
+
+    The cache is a file below `cache_folder()` named after everything that decides its content: audio settings, and the
+    clips' paths, sizes and times of last change.
+
+    Args:
+        dataset: the clips.
+        config: of the log-mels.
+        log_mels: computes those of some windows.
+        on_progress: called with (clips done, clips) while clips are read.
+
+    Raises:
+        DatasetError: a clip cannot be read; every unreadable one is counted, the first few are named.
+    """
+    path = cache_folder() / "features" / f"{_features_key(dataset, config)}.safetensors"
+    if not path.exists():
+        decibels, owner = _compute_features(dataset, config, log_mels, on_progress)
+        with atomic_path(path) as part:
+            safetensors.numpy.save_file({"decibels": decibels, "clip": owner}, part)
+    try:
+        return Features(_mapped(path, "decibels"), _mapped(path, "clip"))
+    except (safetensors.SafetensorError, KeyError, OSError, ValueError, TypeError) as error:
+        path.unlink(missing_ok=True)
+        raise DatasetError(
+            f"{path}: damaged feature cache ({reason(error)})", hint="it was removed; run the command again"
+        ) from error
+
+
+def _mapped(path: Path, name: str) -> NDArray[Any]:
+    """A tensor of a safetensors file, left on disk until it is looked at."""
+    with safetensors.safe_open(path, framework="np"):  # checks the header
+        pass
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length))[name]
+    kind = {"F16": "<f2", "I32": "<i4"}[entry["dtype"]]
+    offset = 8 + length + entry["data_offsets"][0]
+    return np.memmap(path, kind, mode="r", offset=offset, shape=tuple(entry["shape"]))
+
+
+def _compute_features(
+    dataset: Dataset, config: AudioConfig, log_mels: LogMels, on_progress: Callable[[int, int], None] | None
+) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
+    decibels: list[NDArray[np.float16]] = []
+    owner: list[int] = []
+    unreadable: list[AudioError] = []
+    for index, windows in enumerate(_read_ahead(dataset, config)):
+        if isinstance(windows, AudioError):
+            unreadable.append(windows)
+        else:
+            decibels.append(log_mels(windows).astype(np.float16))
+            owner += [index] * len(windows)
+        if on_progress:
+            on_progress(index + 1, len(dataset.clips))
+    if unreadable:
+        first = "; ".join(error.message for error in unreadable[:3])
+        raise DatasetError(
+            f"{dataset.root}: {len(unreadable)} of {len(dataset.clips)} clips cannot be used: {first}",
+            hint="repair them or take them out of the folder",
+        )
+    # In C order, as a file of safetensors has no other: torch's log-mels come with their axes swapped.
+    return np.ascontiguousarray(np.concatenate(decibels)), np.array(owner, dtype=np.int32)
+
+
+def _read_ahead(dataset: Dataset, config: AudioConfig) -> Iterator[Samples | AudioError]:
+    """Every clip in turn as windows (windows, time), decoded ahead by a few threads (decoding frees the GIL)."""
+
+    def read(clip: Clip) -> Samples | AudioError:
+        try:
+            with open_sound(clip.path) as reader:
+                return np.stack(list(cut_windows(reader.blocks(config.sample_rate), config.window_samples)))
+        except AudioError as error:
+            return error
+
+    threads = min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = [pool.submit(read, clip) for clip in dataset.clips[: 4 * threads]]
+        for clip in (*dataset.clips[4 * threads :], *[None] * len(waiting)):
+            yield waiting.pop(0).result()
+            if clip is not None:
+                waiting.append(pool.submit(read, clip))
+
+
+def _features_key(dataset: Dataset, config: AudioConfig) -> str:
+    files = [(os.fsencode(clip.path.resolve()).hex(), *_size_and_time(clip.path)) for clip in dataset.clips]
+    described = json.dumps([FEATURES_VERSION, to_json(config), files])
+    return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

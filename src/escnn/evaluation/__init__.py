@@ -1,0 +1,1 @@
+"""How good a model is: metrics, evaluations, the protocol behind them."""

@@ -1,0 +1,227 @@
+"""What an evaluation found: scores of labelled clips, and every figure that follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from escnn.data.dataset import Clip
+from escnn.evaluation import metrics
+from escnn.evaluation.metrics import CalibrationBin
+from escnn.model.model_file import ModelCard
+from escnn.runs.run import EpochMetrics
+
+SCHEMA = "escnn.evaluation/1"
+CROSS_VALIDATION_SCHEMA = "escnn.cross-validation/1"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of labelled clips: of one fold, or of several, each scored by the model that was not trained on it.
+
+    `truth` is (clips,), class ids; `scores` (clips, classes), rows adding up to one; `models` the model of each fold.
+    """
+
+    labels: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    truth: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    models: dict[int, ModelCard]  # by fold
+    data_name: str
+    data_digest: str
+    tta: int  # ways in which every window was scored
+    versions: dict[str, str]
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds that were evaluated."""
+        return tuple(self.models)
+
+    @property
+    def model(self) -> ModelCard:
+        """The model, or the first of several."""
+        return next(iter(self.models.values()))
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Class id with the highest score, (clips,)."""
+        best: NDArray[np.int64] = self.scores.argmax(axis=1)
+        return best
+
+    @property
+    def accuracy(self) -> float:
+        """Share of clips named right."""
+        return metrics.accuracy(self.truth, self.scores)
+
+    def top_k_accuracy(self, k: int) -> float:
+        """Share of clips whose class is among the `k` highest scores."""
+        return metrics.top_k_accuracy(self.truth, self.scores, k)
+
+    def baseline(self, k: int = 1) -> float:
+        """Top-k accuracy of naming the `k` most frequent classes, whatever the clip."""
+        return metrics.baseline(self.truth, k)
+
+    @property
+    def log_loss(self) -> float:
+        """Mean of -ln of the score that the true class was given."""
+        return metrics.log_loss(self.truth, self.scores)
+
+    @property
+    def calibration_bins(self) -> list[CalibrationBin]:
+        """The clips by their highest score."""
+        return metrics.calibration_bins(self.truth, self.scores)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error."""
+        return metrics.calibration_error(self.calibration_bins)
+
+    @property
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """Counts (classes, classes): row the true class, column the predicted one."""
+        return metrics.confusion_matrix(self.truth, self.scores)
+
+    def per_class(self) -> pd.DataFrame:
+        """A row a class: precision, recall, F1 (0 where undefined) and the number of its clips."""
+        return metrics.per_class(self.confusion_matrix, self.labels)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of the classes that have clips."""
+        return metrics.macro_f1(self.per_class())
+
+    def most_confused(self, count: int = 10) -> list[dict[str, Any]]:
+        """Pairs of true and predicted class with the most mistakes, most first."""
+        return metrics.most_confused(self.confusion_matrix, self.labels, count)
+
+    def confused(self) -> pd.DataFrame:
+        """A row for each of the `most_confused` pairs."""
+        return pd.DataFrame(self.most_confused(), columns=["true", "predicted", "clips"])
+
+    def predictions(self) -> pd.DataFrame:
+        """A row a clip: its name, true and predicted class, the scores of both, and whether it was named right."""
+        rows = np.arange(len(self.truth))
+        return pd.DataFrame(
+            {
+                "clip": [clip.name for clip in self.clips],
+                "true": [self.labels[index] for index in self.truth],
+                "predicted": [self.labels[index] for index in self.predicted],
+                "score": self.scores[rows, self.predicted],
+                "true_score": self.scores[rows, self.truth],
+                "correct": self.predicted == self.truth,
+            }
+        )
+
+    @property
+    def folds_trained_on(self) -> tuple[int, ...]:
+        """Folds whose model was trained on them: of those the figures say little about new sounds."""
+        return tuple(fold for fold, card in self.models.items() if fold in card.folds_seen)
+
+    def by_fold(self) -> list[Evaluation]:
+        """An evaluation of each fold."""
+        if len(self.models) == 1:
+            return [self]
+        folds = np.array([clip.fold for clip in self.clips])
+        return [
+            dataclasses.replace(
+                self,
+                clips=tuple(clip for clip in self.clips if clip.fold == fold),
+                truth=self.truth[folds == fold],
+                scores=self.scores[folds == fold],
+                models={fold: card},
+            )
+            for fold, card in self.models.items()
+        ]
+
+    def spread(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation (n - 1) over two folds or more, of accuracy, top-5 accuracy and macro F1."""
+        figures = [fold.figures() for fold in self.by_fold()]
+        return {
+            name: metrics.mean_and_deviation([row[name] for row in figures])
+            for name in ("accuracy", "top5_accuracy", "macro_f1")
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of one fold, as they stand in JSON and in a model file."""
+        return {
+            "fold": self.folds[0],
+            "clips": len(self.truth),
+            "views": self.tta,
+            "accuracy": self.accuracy,
+            "top5_accuracy": self.top_k_accuracy(5),
+            "macro_f1": self.macro_f1,
+            "log_loss": self.log_loss,
+            "calibration_error": self.calibration_error,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON types: of one fold in detail, or of a cross-validation by fold."""
+        if len(self.models) > 1:
+            return self._cross_validation_json()
+        figures = self.figures()
+        return {
+            "schema": SCHEMA,
+            "fold": figures.pop("fold"),
+            "seen_in_training": bool(self.folds_trained_on),
+            **figures,
+            "most_confused": self.most_confused(),
+            "per_class": json.loads(self.per_class().to_json(orient="records")),
+            "model": {
+                "name": self.model.name,
+                "sha256": self.model.sha256,
+                "parameters": self.model.parameters,
+                "training": self.model.training,
+            },
+        }
+
+    def _cross_validation_json(self) -> dict[str, Any]:
+        """Figures per fold, their mean and their standard deviation (n - 1), as JSON types."""
+        parts = self.by_fold()
+        rows = [{**part.figures(), "seen_in_training": bool(part.folds_trained_on)} for part in parts]
+        mean, deviation = metrics.mean_and_deviation([row["accuracy"] for row in rows])
+
+        def mean_of(name: str) -> float:
+            return metrics.mean_and_deviation([row[name] for row in rows])[0]
+
+        return {
+            "schema": CROSS_VALIDATION_SCHEMA,
+            "folds": rows,
+            "mean_accuracy": mean,
+            "std_accuracy": deviation,
+            "mean_log_loss": mean_of("log_loss"),
+            "mean_calibration_error": mean_of("calibration_error"),
+            "mean_top5_accuracy": mean_of("top5_accuracy"),
+        }
+
+    def to_html(
+        self, *, history: Sequence[EpochMetrics] = (), embed_audio: bool = False, command: Sequence[str] = ()
+    ) -> str:
+        """The page about the evaluation, as one HTML file.
+
+        Args:
+            history: of the training, if there was one training.
+            embed_audio: put every clip into the page, to be listened to.
+            command: as typed, to be shown.
+        """
+        from escnn.report.evaluation.page import evaluation_page
+
+        return evaluation_page(self, history=history, embed_audio=embed_audio, command=command)
+
+    def save(self, folder: Path | str) -> None:
+        """Write figures, tables and the confusion matrix into `folder`, which is made if it is not there."""
+        from escnn.report.evaluation.folder import save_evaluation
+
+        save_evaluation(self, Path(folder))
+
+    def _repr_html_(self) -> str:
+        from escnn.report.html import in_frame
+
+        return in_frame(self.to_html())

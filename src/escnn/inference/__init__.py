@@ -1,0 +1,1 @@
+"""Naming sounds: the classifier, its predictions, and going on with a file of them."""

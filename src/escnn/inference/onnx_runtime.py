@@ -1,0 +1,106 @@
+"""A model file at work in ONNX Runtime: log-mels, scores and feature maps on the CPU, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from escnn.audio.log_mel import LogMel
+from escnn.errors import ModelError
+from escnn.files import cached_bytes
+from escnn.inference.test_time_augmentation import augmented, check_tta
+from escnn.model.model_file import ModelFile
+from escnn.version import __version__
+
+if TYPE_CHECKING:
+    from escnn.network.runtime import TorchRuntime
+
+Array = NDArray[np.float32]
+GRAPH_VERSION = 1  # of `model.onnx_graph`; another one makes cached graphs stale
+
+
+class OnnxRuntime:
+    """The network of a model file as an ONNX graph, ready to compute.
+
+    With `tta` (test-time augmentation) above 1, every window is scored in that many ways and the scores are averaged.
+    `threads` is how many the network uses, by default as many as the process has cores.
+    """
+
+    def __init__(self, model: ModelFile, *, tta: int = 1, threads: int | None = None) -> None:
+        check_tta(tta)
+        self.card, self.tta, self.threads = model.card, tta, threads or usable_cores()
+        self.versions = {"escnn": __version__, "onnxruntime": onnxruntime.__version__}
+        self.log_mels = LogMel(model.card.audio)  # waveforms (windows, time) to dB (windows, mels, frames)
+        self._model = model
+        self._session = self._open(cached_bytes("graphs", self._key, lambda: graph_bytes(model)))
+
+    def scores(self, log_mels: Array) -> Array:
+        """Scores (windows, classes), rows adding up to one, of log-mels in dB, (windows, mels, frames).
+
+        Raises:
+            ModelError: they are no numbers, as those of a model with absurd weights.
+        """
+        ways = [self._session.run(["scores"], {"log_mel": way})[0] for way in augmented(log_mels, self.tta)]
+        mean: Array = ways[0] if len(ways) == 1 else np.mean(ways, axis=0, dtype=np.float32)
+        if not np.isfinite(mean).all():
+            raise ModelError(
+                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
+            )
+        return mean
+
+    def feature_maps(self, log_mel: Array) -> dict[str, Array]:
+        """Feature maps of one window's log-mel, (mels, frames): layer -> (channels, mels, frames), in order."""
+        layers = list(self.card.layers)
+        maps = self._session_with_maps.run(layers, {"log_mel": log_mel[None]})
+        return {layer: values[0] for layer, values in zip(layers, maps, strict=True)}
+
+    def saliency(self, log_mel: Array, class_ids: Sequence[int]) -> Array:
+        """The evidence for each class in one window's log-mel: (classes, mels, frames), 0 to 1. It takes torch."""
+        return self._torch.saliency(log_mel, class_ids)
+
+    def deletion(self, log_mel: Array, salient: Array, class_id: int) -> tuple[float, float]:
+        """The score of a class without its evidence, and without as much at random. It takes torch."""
+        return self._torch.deletion(log_mel, salient, class_id)
+
+    @property
+    def _key(self) -> str:
+        """What decides the graph: the model file, and what writes it."""
+        return hashlib.sha256(f"{GRAPH_VERSION} {self.card.sha256}".encode()).hexdigest()[:32]
+
+    @cached_property
+    def _session_with_maps(self) -> onnxruntime.InferenceSession:
+        return self._open(graph_bytes(self._model, feature_maps=True))
+
+    @cached_property
+    def _torch(self) -> TorchRuntime:
+        from escnn.network.runtime import TorchRuntime, choose_device
+
+        return TorchRuntime(self._model, choose_device("cpu"))
+
+    def _open(self, graph: bytes | Path) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads take no core
+        options.log_severity_level = 3  # errors
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def graph_bytes(model: ModelFile, *, feature_maps: bool = False) -> bytes:
+    """The graph of a model file, as the content of an ``.onnx`` file."""
+    from escnn.model.onnx_graph import build_graph  # takes a tenth of a second to import
+
+    graph: bytes = build_graph(model, feature_maps=feature_maps).SerializeToString()
+    return graph
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,138 @@
+"""A model file at work in torch: log-mels, scores, feature maps and saliency, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+import torchaudio
+from numpy.typing import NDArray
+from torch import Tensor
+
+from escnn.audio.log_mel import normalize
+from escnn.errors import ModelError, UsageError
+from escnn.model.model_file import ModelFile
+from escnn.network import saliency
+from escnn.network.log_mel import LogMel, stretch
+from escnn.network.resnet import ResNet, record_feature_maps
+from escnn.version import __version__
+
+Array = NDArray[np.float32]
+# Ways to hear a window, the plain one first: times as fast, and share of the mel axis by which it is lowered.
+AUGMENTATIONS = ((1.0, 0.0), (1.0, 0.02), (1.0, -0.02), (1.15, 0.0), (1 / 1.15, 0.0))
+
+
+class TorchRuntime:
+    """The network of a model file, ready to compute.
+
+    With `tta` (test-time augmentation) above 1, every window is scored in that many ways, a little higher, lower,
+    faster and slower, and the scores are averaged: slower by that factor, a little more accurate.
+    """
+
+    def __init__(self, model: ModelFile, device: torch.device, *, tta: int = 1) -> None:
+        if not 1 <= tta <= len(AUGMENTATIONS):
+            raise UsageError(f"tta {tta}: must be between 1 and {len(AUGMENTATIONS)}")
+        self.card, self.device, self.tta = model.card, device, tta
+        self.network = build_network(model).to(device).to(memory_format=torch.channels_last)
+        self.versions = versions()
+        self._log_mel = LogMel(model.card.audio).to(device)
+
+    @torch.inference_mode()
+    def log_mels(self, windows: Array) -> Array:
+        """Log-mels in dB, (windows, mels, frames), of waveforms (windows, time) at the model's rate."""
+        decibels: Array = self._decibels(windows).cpu().numpy()
+        return decibels
+
+    @torch.inference_mode()
+    def scores(self, windows: Array) -> Array:
+        """Scores (windows, classes), rows adding up to one, of waveforms (windows, time) at the model's rate.
+
+        Raises:
+            ModelError: they are no numbers, as those of a model with absurd weights.
+        """
+        decibels = self._decibels(windows)
+        total = torch.zeros(len(windows), len(self.card.labels), device=self.device)
+        for faster, lowered in AUGMENTATIONS[: self.tta]:  # in turn: together they would take that times the memory
+            x = normalize(_augmented(decibels, faster, lowered), self.card.normalization)[:, None]
+            total += self.network(x.contiguous(memory_format=torch.channels_last)).softmax(dim=1)
+        mean: Array = (total / self.tta).cpu().numpy()
+        if not np.isfinite(mean).all():
+            raise ModelError(
+                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
+            )
+        return mean
+
+    @torch.inference_mode()
+    def feature_maps(self, log_mel: Array) -> dict[str, Array]:
+        """Feature maps of one window's log-mel, (mels, frames): layer -> (channels, mels, frames), in order."""
+        with record_feature_maps(self.network) as maps:
+            self.network(self._input(log_mel)[None, None])
+        return {layer: values[0].float().cpu().numpy() for layer, values in maps.items()}
+
+    def saliency(self, log_mel: Array, class_ids: Sequence[int]) -> Array:
+        """The evidence for each class in one window's log-mel: (classes, mels, frames), 0 to 1."""
+        return saliency.saliency(self.network, self._input(log_mel), class_ids)
+
+    def deletion(self, log_mel: Array, salient: Array, class_id: int) -> tuple[float, float]:
+        """The score of a class without its evidence, and without as much at random; see `saliency.deletion`."""
+        return saliency.deletion(self.network, self._input(log_mel), salient, class_id)
+
+    @torch.inference_mode()
+    def thumbnails(self, windows: Array, size: tuple[int, int]) -> Array:
+        """Log-mels of waveforms (windows, time), averaged to at most `size`: (windows, mels, frames), dB."""
+        decibels = self._decibels(windows)
+        mels, frames = map(min, size, decibels.shape[1:])
+        small = F.adaptive_avg_pool2d(decibels[:, None], (mels, frames))
+        thumbnails: Array = small[:, 0].cpu().numpy()
+        return thumbnails
+
+    def _decibels(self, windows: Array) -> Tensor:
+        decibels: Tensor = self._log_mel(torch.from_numpy(windows).to(self.device))[:, 0]
+        return decibels
+
+    def _input(self, log_mel: Array) -> Tensor:
+        """A log-mel as the network is given it, (mels, frames)."""
+        return normalize(torch.from_numpy(log_mel).to(self.device), self.card.normalization)
+
+
+def build_network(model: ModelFile) -> ResNet:
+    """The network that a model file describes, with its weights, in evaluation mode, on the CPU."""
+    with torch.device("meta"):  # nothing is drawn that the file's weights would replace
+        network = ResNet(model.card.model, len(model.card.labels))
+    weights = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in model.weights.items()}
+    network.load_state_dict(weights, assign=True)
+    return network.eval()
+
+
+def network_weights(network: ResNet) -> dict[str, NDArray[np.generic]]:
+    """The weights of a network as a model file keeps them."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called auto, cpu, cuda or mps; auto takes the fastest there is.
+
+    Raises:
+        UsageError: it is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+    if not there.get(name):
+        raise UsageError(f"device {name!r} is not there", hint="--device auto takes the best there is")
+    return torch.device(name)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what makes the numbers."""
+    return {"escnn": __version__, "torch": str(torch.__version__), "torchaudio": str(torchaudio.__version__)}
+
+
+def _augmented(decibels: Tensor, faster: float, lowered: float) -> Tensor:
+    """Log-mels (windows, mels, frames) changed in one of the ways of `AUGMENTATIONS`."""
+    if (faster, lowered) == (1.0, 0.0):
+        return decibels
+    same = decibels.new_ones(len(decibels))
+    return stretch(decibels, same * faster, same, same * lowered)

@@ -1,0 +1,46 @@
+"""The files that an evaluation and a training leave: JSON, CSV, pictures, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from escnn import files
+from escnn.evaluation.evaluation import Evaluation
+from escnn.report.evaluation.page import evaluation_page
+from escnn.report.pictures.confusion_matrix import confusion_matrix
+from escnn.report.pictures.images import png_bytes
+from escnn.report.pictures.training_curves import training_curves
+from escnn.runs.run import EpochMetrics
+
+
+def save_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Write ``predictions.csv``, ``per_class.csv``, ``confused.csv``, ``confusion.png`` and, of one fold,
+    ``evaluation.json``, of several, ``cross-validation.json``.
+    """
+    files.write_text(folder / "predictions.csv", evaluation.predictions().to_csv(index=False, float_format="%.6f"))
+    files.write_text(folder / "per_class.csv", evaluation.per_class().to_csv(index=False, float_format="%.6f"))
+    files.write_text(folder / "confused.csv", evaluation.confused().to_csv(index=False))
+    picture = confusion_matrix(evaluation.confusion_matrix, evaluation.labels)
+    files.write_bytes(folder / "confusion.png", png_bytes(picture))
+    name = "evaluation.json" if len(evaluation.models) == 1 else "cross-validation.json"
+    files.write_json(folder / name, evaluation.to_json())  # last: with it, a run counts as evaluated
+
+
+def save_page(
+    evaluation: Evaluation,
+    folder: Path,
+    *,
+    history: Sequence[EpochMetrics] = (),
+    embed_audio: bool = False,
+    command: Sequence[str] = (),
+) -> Path:
+    """Write ``report.html``; gives its path. The arguments are those of `evaluation_page`."""
+    page = evaluation_page(evaluation, history=history, embed_audio=embed_audio, command=command)
+    files.write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def save_curves(history: Sequence[EpochMetrics], folder: Path) -> None:
+    """Write ``curves.png``."""
+    files.write_bytes(folder / "curves.png", png_bytes(training_curves(history)))

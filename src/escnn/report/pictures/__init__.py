@@ -1,0 +1,1 @@
+"""Arrays to pictures: maps with a pixel a value, and figures with axes."""

@@ -1,0 +1,1 @@
+"""The page of one sound, and the files beside it."""

@@ -1,0 +1,1 @@
+"""Trainings on disk: their settings, run folders and metrics."""

@@ -1,0 +1,219 @@
+"""Run folders: where a training keeps its settings, its state, its metrics and its model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from escnn import files
+from escnn.config import from_json, to_json
+from escnn.errors import UsageError, reason
+from escnn.model.model_file import MODEL_FILE
+from escnn.runs.settings import TrainConfig
+
+CONFIG_FILE, STATUS_FILE, METRICS_FILE = "config.json", "run.json", "metrics.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMetrics:
+    """What an epoch did: a row of ``metrics.csv``. Accuracies are shares of clips, 0..1; None: not looked at."""
+
+    epoch: int  # from 1
+    loss: float  # nats
+    train_accuracy: float  # on augmented, mixed clips, against the stronger of two labels: lower than it sounds
+    validation_accuracy: float | None
+    held_out_accuracy: float | None  # of the test fold: to look at; nothing is ever chosen by it
+    learning_rate: float
+    seconds: float
+    cpu_seconds: float  # of all cores together
+    clips_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training: its folder, its settings, and the data set that it trains on."""
+
+    folder: Path
+    config: TrainConfig
+    data: Path
+
+    @property
+    def trained(self) -> bool:
+        """Whether its model is there."""
+        return (self.folder / MODEL_FILE).is_file()
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether its test fold was evaluated, or there is none."""
+        return not self.config.fold or (self.folder / "evaluation" / "evaluation.json").is_file()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from training in the folder; sweeps away what a stopped one had half written.
+
+        Raises:
+            UsageError: another process trains in it.
+        """
+        busy = UsageError(f"{self.folder}: another process is training in it", hint="wait for it, or stop it")
+        with files.exclusive(self.folder / ".lock", busy):
+            self._sweep()
+            try:
+                yield
+            finally:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        for part in self.folder.glob(".*.part"):
+            with suppress(OSError):
+                part.unlink()
+
+    @property
+    def status(self) -> str | None:
+        """How it stands: created, running, interrupted, failed or complete."""
+        return _read_status(self.folder).get("status")
+
+    def write_status(self, status: str, *, versions: Mapping[str, str], **details: Any) -> None:
+        """Write ``run.json``: how far the run is, and what it runs with. Earlier details stay unless given anew."""
+        document = {
+            "status": status,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data": str(self.data.resolve()),
+            "epochs": self.config.epochs,
+            "seed": self.config.seed,
+        }
+        kept = _read_status(self.folder) if (self.folder / STATUS_FILE).is_file() else {}
+        for name in (*document, "error", "versions"):
+            kept.pop(name, None)
+        files.write_json(self.folder / STATUS_FILE, {**document, **kept, **details, "versions": dict(versions)})
+
+    def write_history(self, history: Sequence[EpochMetrics]) -> None:
+        """Write ``metrics.csv``: a row an epoch."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [column.name for column in fields(EpochMetrics)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(asdict, history))
+        files.write_text(self.folder / METRICS_FILE, text.getvalue())
+
+    def history(self) -> list[EpochMetrics]:
+        """The rows of ``metrics.csv``; an empty cell is what was not measured.
+
+        Raises:
+            UsageError: it is not the table of a training.
+        """
+        path = self.folder / METRICS_FILE
+        try:
+            with path.open(newline="", encoding="utf-8") as table:
+                rows = [{key: cell or None for key, cell in row.items()} for row in csv.DictReader(table, strict=True)]
+            return msgspec.convert(rows, list[EpochMetrics], strict=False)  # cells are text
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            hint = "if it was edited, put it back as it was; otherwise train again"
+            raise UsageError(f"{path}: not the table of a training ({reason(error)})", hint=hint) from error
+
+
+def create(out: Path | None, config: TrainConfig, data: Path, versions: Mapping[str, str]) -> Run:
+    """Make the folder of a new run: `out`, or the next free ``runs/fold<n>-<number>``.
+
+    Raises:
+        OutputError: `out` holds something already, or cannot be written.
+    """
+    stem = f"fold{config.fold}" if config.fold else "all"
+    folder = files.claim_run_folder(Path("runs"), stem) if out is None else files.output_folder(out, force=False)
+    return _start(folder, config, data, versions)
+
+
+def create_cross_validation(
+    out: Path | None, config: TrainConfig, data: Path, folds: Sequence[int], versions: Mapping[str, str]
+) -> tuple[Path, list[Run]]:
+    """Make a folder with a run for each of `folds`: `out`, or the next free ``runs/cross-validation-<number>``.
+
+    Raises:
+        UsageError: a fold cannot be the test fold, as epochs are chosen on it; no folder is made.
+        OutputError: `out` holds something already, or cannot be written.
+    """
+    configs = {fold: msgspec.structs.replace(config, fold=fold) for fold in folds}
+    if out is None:
+        folder = files.claim_run_folder(Path("runs"), "cross-validation")
+    else:
+        folder = files.output_folder(out, force=False)
+    return folder, [
+        _start(files.output_folder(folder / f"fold{fold}", force=False), changed, data, versions)
+        for fold, changed in configs.items()
+    ]
+
+
+def reopen(folder: Path) -> tuple[Path, list[Run]]:
+    """The run in `folder`, or the runs of the cross-validation in it, for `--resume`.
+
+    Raises:
+        UsageError: it is no run folder, or its files cannot be understood.
+    """
+    if (folder / CONFIG_FILE).is_file():
+        return folder, [_read(folder)]
+    children = [child for child in sorted(folder.glob("fold[1-5]")) if (child / CONFIG_FILE).is_file()]
+    if not children:
+        raise UsageError(
+            f"{folder}: not a run folder (no {CONFIG_FILE})", hint="--resume takes the folder of a started run"
+        )
+    return folder, [_read(child) for child in children]
+
+
+def find_fold_runs(folder: Path) -> list[Path]:
+    """The finished runs of a cross-validation, ``fold1`` to ``fold5``.
+
+    Raises:
+        UsageError: fewer than two are there.
+    """
+    runs = [run for run in sorted(folder.glob("fold[1-5]")) if (run / MODEL_FILE).is_file()]
+    if len(runs) < 2:
+        raise UsageError(
+            f"{folder}: {len(runs)} finished runs of a cross-validation (fold1, fold2, ...), need two at least",
+            hint="`escnn train --cross-validate` makes them",
+        )
+    return runs
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Settings from a JSON file, such as a run's ``config.json``.
+
+    Raises:
+        UsageError: it is not there, no JSON, or a setting is unknown or out of range.
+    """
+    return from_json(TrainConfig, _read_json(path), path.name)
+
+
+def _start(folder: Path, config: TrainConfig, data: Path, versions: Mapping[str, str]) -> Run:
+    run = Run(folder, config, data)
+    run.write_status("created", versions=versions)
+    files.write_json(folder / CONFIG_FILE, to_json(config))  # last: a folder with settings in it can be resumed
+    return run
+
+
+def _read(folder: Path) -> Run:
+    config = read_config(folder / CONFIG_FILE)
+    data = _read_status(folder).get("data")
+    if not isinstance(data, str):
+        raise UsageError(f"{folder / STATUS_FILE}: does not say which data the run began with", hint="start a new run")
+    return Run(folder, config, Path(data))
+
+
+def _read_status(folder: Path) -> dict[str, Any]:
+    status = _read_json(folder / STATUS_FILE)
+    return status if isinstance(status, dict) else {}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({reason(error)})") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON ({reason(error)})") from error

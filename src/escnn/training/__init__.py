@@ -1,0 +1,1 @@
+"""Training a network, from settings and clips to a finished run."""

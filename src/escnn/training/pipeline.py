@@ -1,0 +1,298 @@
+"""From a data set to a finished run: log-mels, training, model file, evaluation, page."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shlex
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from escnn.audio.log_mel import AudioConfig
+from escnn.data.dataset import Dataset
+from escnn.data.features import Features, load_features
+from escnn.data.folds import split
+from escnn.data.sources import open_dataset
+from escnn.errors import EscnnError, ModelError, UsageError, reason
+from escnn.evaluation.evaluation import Evaluation
+from escnn.evaluation.protocol import choose_fold, evaluate_fold, pool
+from escnn.files import default_data_folder
+from escnn.inference.classifier import Classifier
+from escnn.model.model_file import MODEL_FILE, add_score, check_size, read_model, write_model
+from escnn.network.log_mel import LogMel
+from escnn.network.runtime import choose_device, versions
+from escnn.report.evaluation.folder import save_curves, save_evaluation, save_page
+from escnn.runs import run as runs
+from escnn.runs import settings as presets
+from escnn.runs.run import EpochMetrics, Run
+from escnn.runs.settings import TrainConfig
+from escnn.training.optimizers import choose_precision
+from escnn.training.state import STATE_FILE, load_state, save_state
+from escnn.training.trainer import Trainer
+
+OnProgress = Callable[[str, int, int | None], None]  # (stage, done, total)
+OnEpoch = Callable[[Run, EpochMetrics], None]
+OnMessage = Callable[[str], None]
+
+
+def train(  # noqa: PLR0913 - all but `data` by name, and all with a default
+    data: Path | str | None = None,
+    *,
+    preset: str = "default",
+    config: Path | str | TrainConfig | None = None,
+    out: Path | str | None = None,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_message: OnMessage | None = None,
+    command: Sequence[str] = (),
+    **settings: Any,
+) -> Run:
+    """Train a network, evaluate it on the test fold, and leave a run folder with model, figures and page.
+
+    >>> train("sounds/", preset="quick", epochs=30, augment={"gain_db": 6})  # doctest: +SKIP
+
+    Args:
+        data: folder of ESC-50, or of a folder per class; by default ESC-50 as downloaded.
+        preset: name of the settings to start from.
+        config: settings to start from instead, or a JSON file of them, such as a run's ``config.json``.
+        out: the run folder, new or empty; by default the next free ``runs/fold<n>-<number>``.
+        device: auto, cpu, cuda or mps.
+        on_progress: called with (stage, done, total): "reading sounds" in clips, "training" in steps, "evaluating
+            fold 5" in clips.
+        on_epoch: called with (run, metrics) after each epoch, once its state is on disk. A KeyboardInterrupt that it
+            raises ends the training as Ctrl-C does, and `resume` goes on from there.
+        on_message: called with lines for people: how a run begins and ends.
+        command: as typed, for ``run.json`` and the page.
+        settings: fields of `TrainConfig` to change; nested ones as dictionaries.
+
+    Raises:
+        UsageError: settings that cannot be.
+        DatasetError: there is no data set, or it cannot be used.
+        OutputError: the run folder holds something already, or cannot be written.
+    """
+    chosen = _settings(preset, config, settings)
+    pipeline = _Pipeline(_open(data, chosen.seed), choose_device(device), command, on_progress, on_epoch, on_message)
+    pipeline.check(chosen)
+    run = runs.create(None if out is None else Path(out), chosen, pipeline.dataset.root, versions())
+    pipeline.finish(run.folder, [run])
+    return run
+
+
+def cross_validate(  # noqa: PLR0913 - as `train`
+    data: Path | str | None = None,
+    *,
+    preset: str = "default",
+    config: Path | str | TrainConfig | None = None,
+    out: Path | str | None = None,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_message: OnMessage | None = None,
+    command: Sequence[str] = (),
+    **settings: Any,
+) -> list[Run]:
+    """Train a network for every fold, each tested on that fold, then evaluate all of them together.
+
+    Arguments and errors are those of `train`. The folder, by default the next free ``runs/cross-validation-<number>``,
+    gets a run a fold (``fold1`` to ``fold5``), ``cross-validation.json``, tables and a page over all clips.
+    """
+    if {"fold", "validation_fold"} & set(settings):
+        raise UsageError("a cross-validation tests on every fold in turn", hint="leave out fold and validation_fold")
+    chosen = _settings(preset, config, settings)
+    pipeline = _Pipeline(_open(data, chosen.seed), choose_device(device), command, on_progress, on_epoch, on_message)
+    folds, root = pipeline.dataset.folds, pipeline.dataset.root
+    for fold in folds:
+        pipeline.check(msgspec.structs.replace(chosen, fold=fold))
+    parent = None if out is None else Path(out)
+    folder, todo = runs.create_cross_validation(parent, chosen, root, folds, versions())
+    pipeline.finish(folder, todo)
+    return todo
+
+
+def resume(
+    folder: Path | str,
+    data: Path | str | None = None,
+    *,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_message: OnMessage | None = None,
+    command: Sequence[str] = (),
+) -> list[Run]:
+    """Go on with a run or a cross-validation where it stopped; what is finished already is left alone.
+
+    Args:
+        folder: of the run or the cross-validation.
+        data: where its data set lies now; by default where it was.
+        device: auto, cpu, cuda or mps.
+        on_progress: see `train`.
+        on_epoch: see `train`; called first for the epochs that were done before.
+        on_message: see `train`.
+        command: as typed, for ``run.json`` and the page.
+
+    Returns:
+        The run, or those of the cross-validation.
+
+    Raises:
+        UsageError: it is no run folder, or settings or versions of libraries are not those that it began with.
+        DatasetError: the data set is not there, or not the one that it began with.
+        ModelError: its state is damaged.
+    """
+    folder, todo = runs.reopen(Path(folder))
+    dataset = _open(data or todo[0].data, todo[0].config.seed)
+    todo = [dataclasses.replace(run, data=dataset.root) for run in todo]
+    _Pipeline(dataset, choose_device(device), command, on_progress, on_epoch, on_message).finish(folder, todo)
+    return todo
+
+
+class _Pipeline:
+    """What the runs of one call share: the data set, its log-mels, the device, and who is told."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        device: torch.device,
+        command: Sequence[str],
+        on_progress: OnProgress | None,
+        on_epoch: OnEpoch | None,
+        on_message: OnMessage | None,
+    ) -> None:
+        self.dataset, self.device, self.command = dataset, device, list(command)
+        self.on_progress = on_progress or (lambda *_: None)
+        self.on_epoch = on_epoch or (lambda *_: None)
+        self.on_message = on_message or (lambda _: None)
+        self.features = functools.cache(self._load_features)  # once for all runs: clips may go away meanwhile
+
+    def check(self, config: TrainConfig) -> None:
+        """Refuse, before there is a folder, what could not be trained."""
+        split(self.dataset, config.fold, config.validation_fold)
+        choose_precision(config, self.device)
+        try:
+            check_size(config.audio, config.model, len(self.dataset.labels), "settings")
+        except ModelError as error:
+            raise UsageError(error.message, hint=error.hint) from error
+
+    def finish(self, folder: Path, todo: Sequence[Run]) -> None:
+        """Do what is left of the runs and, if there are several, evaluate them together into `folder`."""
+        try:
+            done = [self._finish_run(run) for run in todo]
+        except KeyboardInterrupt:
+            resuming = f"escnn train --resume {shlex.quote(str(folder))}"
+            self.on_message(f"every finished epoch is kept; go on with: {resuming}")
+            raise
+        if len(todo) > 1:
+            evaluation = pool([part or self._evaluate(run) for run, part in zip(todo, done, strict=True)])
+            save_evaluation(evaluation, folder)
+            save_page(evaluation, folder, command=self.command)
+
+    def _finish_run(self, run: Run) -> Evaluation | None:
+        """Train and evaluate one run, or what is left of it; None if there is nothing left, or no test fold."""
+        with run.exclusive():
+            if run.trained and run.evaluated:
+                self.on_message(f"{run.folder}: finished already ({run.config.epochs} epochs)")
+                if run.status != "complete":  # killed between its last two files
+                    run.write_status("complete", versions=versions())
+                return None
+            with self._status(run) as details:
+                if not run.trained:
+                    self._train(run, details)
+                return self._test(run) if run.config.fold else None
+
+    @contextmanager
+    def _status(self, run: Run) -> Iterator[dict[str, Any]]:
+        """When the block ends, ``run.json`` says how, with the details that were put into the dictionary given."""
+        details: dict[str, Any] = {}
+        try:
+            yield details
+        except (KeyboardInterrupt, Exception) as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            if isinstance(error, EscnnError):
+                details["error"] = error.message
+            elif status == "failed":
+                details["error"] = f"{type(error).__name__}: {reason(error)}"
+            with suppress(EscnnError):  # on a full disk the first failure is the one to tell
+                run.write_status(status, versions=versions(), **details)
+            raise
+        run.write_status("complete", versions=versions(), **details)
+
+    def _train(self, run: Run, details: dict[str, Any]) -> None:
+        """Train from the start or from ``last.pt``, which is written after each epoch; at the end write the model."""
+        parts = split(self.dataset, run.config.fold, run.config.validation_fold)
+        tested = f"test fold {run.config.fold} ({len(parts.test)} clips)" if run.config.fold else "no test fold"
+        classes = len(self.dataset.labels)
+        self.on_message(f"{run.folder}: training on {len(parts.train)} clips of {classes} classes, {tested}")
+        trainer = Trainer(run.config, self.dataset, self.features(run.config.audio), self.device)
+        state = run.folder / STATE_FILE
+        if state.exists():
+            trainer.restore(load_state(state))
+            run.write_history(trainer.history)  # its last row is missing if the run was killed before writing it
+            for metrics in trainer.history:
+                self.on_epoch(run, metrics)
+        details |= {
+            "data_digest": self.dataset.digest,
+            "epochs_done": len(trainer.history),
+            **trainer.cost(),
+            "device": str(self.device),
+            "precision": trainer.precision_name,
+            "threads": torch.get_num_threads(),
+            "command": self.command,
+        }
+        run.write_status("running", versions=versions(), **details)
+        while len(trainer.history) < run.config.epochs:
+            metrics = trainer.epoch(functools.partial(self.on_progress, "training"))
+            save_state(state, trainer.state())
+            run.write_history(trainer.history)
+            details.update(epochs_done=len(trainer.history), **trainer.cost())
+            self.on_epoch(run, metrics)
+        save_curves(trainer.history, run.folder)
+        write_model(run.folder / MODEL_FILE, trainer.final_model(run.folder.name))
+
+    def _test(self, run: Run) -> Evaluation:
+        """Evaluate a trained run on its test fold: the score into the model file, ``report.html``, ``evaluation/``."""
+        evaluation = self._evaluate(run)
+        add_score(run.folder / MODEL_FILE, evaluation.figures())
+        (fold,) = evaluation.folds
+        evaluation = dataclasses.replace(evaluation, models={fold: read_model(run.folder).card})  # with its score
+        save_page(evaluation, run.folder, history=run.history(), command=self.command)
+        save_evaluation(evaluation, run.folder / "evaluation")  # last: with it, a run counts as evaluated
+        top5 = f", top-5 {100 * evaluation.top_k_accuracy(5):.2f} %" if len(evaluation.labels) > 5 else ""
+        self.on_message(f"{run.folder}: accuracy {100 * evaluation.accuracy:.2f} % on fold {fold}{top5}")
+        return evaluation
+
+    def _evaluate(self, run: Run) -> Evaluation:
+        classifier = Classifier.load(run.folder, device=self.device.type)
+        fold = choose_fold(classifier.card, self.dataset, classifier.card.record.fold)
+        return evaluate_fold(classifier, self.dataset, fold, self.on_progress)
+
+    def _load_features(self, audio: AudioConfig) -> Features:
+        log_mel = LogMel(audio)
+
+        @torch.inference_mode()
+        def log_mels(windows: Any) -> Any:
+            return log_mel(torch.from_numpy(windows))[:, 0].numpy()
+
+        return load_features(self.dataset, audio, log_mels, functools.partial(self.on_progress, "reading sounds"))
+
+
+def _settings(preset: str, config: Path | str | TrainConfig | None, changes: Mapping[str, Any]) -> TrainConfig:
+    """The settings to start from, with the changes of a call."""
+    if config is not None and preset != "default":
+        raise UsageError("preset and config both name settings", hint="give one of them")
+    if config is None:
+        config = presets.preset(preset)
+    return presets.with_changes(config if isinstance(config, TrainConfig) else runs.read_config(Path(config)), changes)
+
+
+def _open(data: Path | str | None, seed: int) -> Dataset:
+    dataset = open_dataset(default_data_folder() if data is None else Path(data), seed=seed)
+    if dataset.missing:
+        text = f"{len(dataset.missing)} clips of the metadata are not there, such as {dataset.missing[0]}"
+        warnings.warn(text, stacklevel=3)
+    return dataset

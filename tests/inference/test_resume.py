@@ -1,0 +1,90 @@
+"""A file of predictions is gone on with where it stopped, and a file of anything else is left as it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from escnn.errors import OutputError, UsageError
+from escnn.inference import resume
+from escnn.inference.resume import ResumeState
+
+MODEL = {"name": "small", "sha256": "ab" * 32, "classes": 3}
+
+
+def line(path: str, *, status: str = "ok", sha256: str = MODEL["sha256"]) -> bytes:
+    document = {"schema": "escnn.prediction/1", "path": path, "status": status, "model": {**MODEL, "sha256": sha256}}
+    return json.dumps(document).encode() + b"\n"
+
+
+def sounds(*names: str) -> list[tuple[Path, str]]:
+    return [(Path(name), name) for name in names]
+
+
+def test_what_is_not_there_yet_holds_nothing(tmp_path: Path) -> None:
+    assert resume.reopen(tmp_path / "new.jsonl", MODEL["sha256"]) == ResumeState()
+    assert not (tmp_path / "new.jsonl").exists()
+
+
+@pytest.mark.parametrize("cut", range(0, 160, 7))
+def test_a_line_cut_off_anywhere_is_removed_and_its_sound_is_next(tmp_path: Path, cut: int) -> None:
+    whole, torn = line("a.wav") + line("b.wav", status="error"), line("c.wav")
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(whole + torn[: min(cut, len(torn) - 1)])
+    done = resume.reopen(path, MODEL["sha256"])
+    assert done == ResumeState(("a.wav", "b.wav"), failures=1)
+    assert path.read_bytes() == whole
+    assert list(resume.remaining(sounds("a.wav", "b.wav", "c.wav"), done, path)) == sounds("c.wav")
+
+
+@pytest.mark.parametrize("now", [["b.wav", "a.wav"], ["a.wav"], ["a.wav", "a2.wav", "b.wav"], []])
+def test_other_sounds_than_before_are_refused(tmp_path: Path, now: list[str]) -> None:
+    done = ResumeState(("a.wav", "b.wav"))
+    with pytest.raises(UsageError, match=r"line \d is about [ab]\.wav"):
+        list(resume.remaining(sounds(*now), done, tmp_path / "out.jsonl"))
+
+
+def test_another_model_is_refused_and_nothing_changed(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(line("a.wav"))
+    with pytest.raises(UsageError, match="begun with another model, small"):
+        resume.reopen(path, "cd" * 32)
+    assert path.read_bytes() == line("a.wav")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"label,score\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b'{"schema": 1}\n', b"[" * 100_000 + b"\n",
+     line("a.wav").replace(b'"a.wav"', b"7"), line("a.wav").replace(b"escnn.prediction", b"other"), b"\n"],
+    ids=repr,
+)  # fmt: skip
+def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(line("a.wav") + content)
+    with pytest.raises(OutputError, match=r"line 2: not a prediction"):
+        resume.reopen(path, MODEL["sha256"])
+
+
+@pytest.mark.parametrize(
+    "content", [b"notes without an end of line", b"a shopping list\nmilk\n", b"\x00" * 5_000, b'{"schema": "other"}']
+)
+def test_nothing_is_changed_in_a_file_of_something_else(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    for whole in (b"", line("a.wav")):
+        path.write_bytes(whole + content)
+        with pytest.raises(OutputError, match="not a prediction"):
+            resume.reopen(path, MODEL["sha256"])
+        assert path.read_bytes() == whole + content
+
+
+def test_all_of_a_file_is_looked_at_before_its_end_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b"notes\n" + line("a.wav") + line("b.wav")[:40])
+    with pytest.raises(OutputError, match="line 1: not a prediction"):
+        resume.reopen(path, MODEL["sha256"])
+    assert path.read_bytes() == b"notes\n" + line("a.wav") + line("b.wav")[:40]
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="not a regular file"):
+        resume.reopen(tmp_path, MODEL["sha256"])
