@@ -140,7 +140,7 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
         parameters=card.parameters,
         seconds=card.audio.clip_seconds,
         **{key: value for key, value in card.versions.items() if key in ("escnn", "torch")},
-        clips=card.training["clips"],
+        clips=card.training_summary["clips"],
         folds=listed(folds),
         epochs=card.training["epochs"],
         seed=card.training["seed"],

@@ -1,8 +1,10 @@
+"""Errors are one plain line, whatever the name, the file or the library behind them."""
+
 import pickle
 
 import pytest
 
-from escnn.errors import AudioError, EscnnError, reason
+from escnn.errors import AudioError, EscnnError, closest, is_plain, reason
 
 
 class MuteError(Exception):
@@ -36,3 +38,15 @@ def test_a_name_cannot_break_the_line_or_command_the_terminal(trick: str) -> Non
     assert error.message.isprintable()
     assert error.message.startswith("clip\\x")
     assert str(AudioError(f"{trick}: silent", code="silent")).isprintable()
+
+
+@pytest.mark.parametrize("name", ["dog", "Kläffen", "犬 の声", "می\u200cخواهم", "👩\u200d🚒", "a b"])
+def test_names_in_any_script_are_plain(name: str) -> None:
+    assert is_plain(name)
+    assert not is_plain(name + "\x7f")
+    assert not is_plain(name + "\udce9")
+
+
+def test_the_closest_name_is_a_hint_and_none_is_none() -> None:
+    assert closest("rooter", ["dog", "rooster", "pig"]) == "did you mean rooster?"
+    assert closest("piano", ["dog", "rooster", "pig"]) is None

@@ -1,10 +1,17 @@
+"""Files appear whole or not at all, what is there is not lost, and two processes do not write the same thing."""
+
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from escnn import files
-from escnn.errors import OutputError
+from escnn.errors import OutputError, UsageError
+
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX names and devices")
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -55,3 +62,118 @@ def test_run_folders_claimed_at_once_are_all_different(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(path.name for path in claimed) == sorted(f"fold5-{number}" for number in range(1, 17))
+
+
+def test_a_name_is_claimed_while_it_is_written(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with files.output_file(out) as file:
+        file.write("first")
+        with pytest.raises(OutputError, match="another process is writing it"), files.output_file(out, force=True):
+            raise AssertionError("claimed twice")
+    assert out.read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    out = tmp_path / "out.csv"
+    with pytest.raises(OutputError, match="appeared meanwhile") as refused, files.output_file(out) as file:
+        file.write("results of hours")
+        out.write_text("mine")
+    assert out.read_text() == "mine"
+    assert str(tmp_path / "out-2.csv") in (refused.value.hint or "")
+    assert (tmp_path / "out-2.csv").read_text() == "results of hours"
+    assert len(list(tmp_path.iterdir())) == 2
+    with files.output_file(tmp_path / "new.csv") as file:
+        file.write("plain")
+    assert (tmp_path / "new.csv").read_text() == "plain"
+
+
+@posix
+def test_a_private_file_stays_private(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("old")
+    out.chmod(0o600)
+    with files.output_file(out, force=True) as file:
+        file.write("new")
+    assert (out.stat().st_mode & 0o777, out.read_text()) == (0o600, "new")
+
+
+def test_a_claimed_name_is_free_again_after_a_failure(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with pytest.raises(RuntimeError), files.output_file(out) as file:
+        file.write("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with files.output_file(out) as file:
+        file.write("whole")
+    assert out.read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", [".", "folder", "x" * 300])
+def test_a_name_that_cannot_be_written_is_refused_before_work_begins(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    for refuse in (files.check_output_file, lambda path: files.output_file(path).__enter__()):
+        with pytest.raises(OutputError):
+            refuse(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from escnn.files import exclusive
+with exclusive(Path(sys.argv[1]), RuntimeError("busy")):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_is_held_by_one_process_and_by_none_once_it_is_killed(tmp_path: Path) -> None:
+    lock, busy = tmp_path / ".lock", UsageError("busy")
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        try:
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(UsageError, match="busy"), files.exclusive(lock, busy):
+                raise AssertionError("held twice")
+        finally:
+            other.kill()
+    with files.exclusive(lock, busy), pytest.raises(UsageError), files.exclusive(lock, busy):
+        raise AssertionError("held twice")
+    with pytest.raises(RuntimeError), files.exclusive(lock, busy):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_are_no_locks_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import filelock
+
+    def no_locks(*_: object, **__: object) -> None:
+        raise NotImplementedError("this file system has none")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", no_locks)
+    with files.output_file(tmp_path / "out") as file:
+        file.write("all the same")
+    assert (tmp_path / "out").read_text() == "all the same"
+
+
+def test_lines_are_added_one_by_one(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "out.jsonl"
+    with files.appended_lines(target) as append:
+        append("a")
+        assert target.read_text() == "a\n"  # out of our hands before the next is known
+    with files.appended_lines(target) as append:
+        append("b")
+    assert target.read_text() == "a\nb\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+def test_a_full_disk_is_our_error() -> None:
+    with pytest.raises(OutputError, match="No space left"), files.appended_lines(Path("/dev/full")) as append:
+        append("a")

@@ -24,7 +24,11 @@ class EscnnError(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends what is under way as Ctrl-C does, with exit code 143."""
+    """A signal that ends what is under way as Ctrl-C does: SIGTERM, or SIGHUP when a terminal is closed."""
+
+    def __init__(self, signal_number: int = 15) -> None:
+        super().__init__()
+        self.exit_code = 128 + signal_number
 
 
 class UsageError(EscnnError):

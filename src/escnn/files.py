@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, hashes, and the folders that escnn keeps."""
+"""Files that appear whole or not at all, outputs that are claimed before work starts, hashes, and locks."""
 
 from __future__ import annotations
 
@@ -8,46 +8,12 @@ import json
 import os
 import secrets
 import shutil
-import unicodedata
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from escnn.errors import EscnnError, OutputError, reason
-
-
-def cache_folder() -> Path:
-    """Where data sets and feature caches live: ``$ESCNN_CACHE``, else the platform's cache folder for escnn."""
-    override = os.environ.get("ESCNN_CACHE")
-    if override:
-        return Path(override)
-    import platformdirs
-
-    return platformdirs.user_cache_path("escnn")
-
-
-def default_data_folder() -> Path:
-    """Where `escnn download` puts ESC-50 and the others look for it: ``$ESCNN_DATA``, else a folder in the cache."""
-    override = os.environ.get("ESCNN_DATA")
-    return Path(override) if override else cache_folder() / "ESC-50"
-
-
-def cached_bytes(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
-    """The content of a cached file, made and kept if it is not there; where it cannot be kept, it is only made.
-
-    Args:
-        kind: the folder in the cache.
-        key: the file's name, which stands for everything that decides its content.
-        make: makes the content.
-    """
-    path = cache_folder() / kind / key
-    with suppress(OSError):
-        return path.read_bytes()
-    content = make()
-    with suppress(OutputError):  # a read-only or full disk
-        write_bytes(path, content)
-    return content
 
 
 @contextmanager
@@ -55,37 +21,48 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; when the block ends well, it takes the place of `target` in one step.
 
     When the block raises, `target` is as it was before and nothing is left beside it. A disk that is full or a folder
-    that may not be written becomes an `OutputError`.
+    that may not be written becomes an `OutputError`, and so does any other `OSError` of the block.
     """
-    with _part_beside(target) as part:
+    with _writing(target), _part_beside(target) as part:
+        mode = part.stat().st_mode
         yield part
-        _flush(part)
+        part.chmod(mode)  # some libraries write private files, whatever the umask
         _replace(part, target)
 
 
 @contextmanager
-def _part_beside(target: Path) -> Iterator[Path]:
-    """A new file beside `target`, gone when the block ends; an `OSError` in the block is one of writing `target`."""
-    # A name first, so that a signal cannot orphan the file; not all of a long name, which has no room for more.
-    part = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}.part")
+def _writing(target: Path) -> Iterator[None]:
+    """Name `target` in what the operating system refuses."""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
-        yield part
-    except OSError as error:
+        yield
+    except (OSError, ValueError) as error:
         raise output_error(target, error) from error
+
+
+@contextmanager
+def _part_beside(target: Path) -> Iterator[Path]:
+    """A new file beside `target`, gone when the block ends. Who may not read the old file may not read it either."""
+    # A name first, so that a signal cannot orphan the file.
+    part = _beside(target, secrets.token_hex(4), "part")
+    try:
+        with _writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.touch(0o600 if target.exists() else 0o666, exist_ok=False)
+        yield part
     finally:
         with suppress(OSError):
             part.unlink()
 
 
-def _flush(part: Path) -> None:
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
+def _beside(target: Path, mark: str, kind: str) -> Path:
+    """A hidden name beside `target`: not all of a long name, which has no room for more."""
+    return target.with_name(f".{target.name[:40]}.{mark}.{kind}")
 
 
 def _replace(part: Path, target: Path) -> None:
-    """Give `part` the place of `target`; who might not read the old file may not read the new one."""
+    """Give `part` the place of `target`, and its permissions if it is there."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
     with suppress(FileNotFoundError):
         shutil.copymode(target, part)
     part.replace(target)
@@ -107,7 +84,7 @@ def check_output_file(target: Path, *, force: bool = False) -> None:
 
 
 @contextmanager
-def output_file(target: Path, *, force: bool = False) -> Iterator[IO[str]]:
+def output_file(target: Path, *, force: bool = False) -> Iterator[Results]:
     """Open `target` for results that take long to come: claimed when the block begins, there when it has ended well.
 
     A link is followed. What is no regular file, such as a pipe or a device, is written into as it is. While the block
@@ -119,24 +96,54 @@ def output_file(target: Path, *, force: bool = False) -> Iterator[IO[str]]:
     """
     check_output_file(target, force=force)
     if target.exists() and not target.is_file():
-        try:
-            with target.open("w", encoding="utf-8") as stream:
-                yield stream
-        except OSError as error:
-            raise output_error(target, error) from error
+        with _writing(target):
+            stream = target.open("w", encoding="utf-8")
+        with _closed(stream, target):
+            yield Results(stream, target)
         return
     target = target.resolve()
+    with _part_beside(target) as part, claimed(target):
+        stream = part.open("w", encoding="utf-8")
+        with _closed(stream, target):
+            yield Results(stream, target)
+        with _writing(target):
+            if force:
+                _replace(part, target)
+            elif not _claim(part, target):
+                numbered = (target.with_stem(f"{target.stem[:60]}-{number}") for number in itertools.count(2))
+                kept = next(name for name in numbered if _claim(part, name))
+                hint = f"the results are in {kept}"
+                raise OutputError(f"{target}: appeared meanwhile and was not replaced", hint=hint)
+
+
+class Results:
+    """A stream for `print`: what the system refuses is an `OutputError`, and whatever else goes wrong is not."""
+
+    def __init__(self, stream: IO[str], target: Path) -> None:
+        self._stream, self._target = stream, target
+
+    def write(self, text: str) -> int:
+        """Write `text`."""
+        with _writing(self._target):
+            return self._stream.write(text)
+
+
+@contextmanager
+def _closed(stream: IO[str], target: Path) -> Iterator[None]:
+    """Close `stream` when the block ends; what was not yet written may not fit."""
+    try:
+        yield
+    finally:
+        with _writing(target):
+            stream.close()
+
+
+def claimed(target: Path) -> AbstractContextManager[None]:
+    """Keep other processes from writing the same file while the block runs."""
     busy = OutputError(f"{target}: another process is writing it", hint="wait for it, or choose another name")
-    with _part_beside(target) as part, exclusive(target.with_name(f".{target.name[:40]}.lock"), busy):
-        with part.open("w", encoding="utf-8") as stream:
-            yield stream
-        _flush(part)
-        if force:
-            _replace(part, target)
-        elif not _claim(part, target):
-            numbered = (target.with_stem(f"{target.stem}-{number}") for number in itertools.count(2))
-            kept = next(name for name in numbered if _claim(part, name))
-            raise OutputError(f"{target}: appeared meanwhile and was not replaced", hint=f"the results are in {kept}")
+    target = target.resolve()
+    mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]  # names may begin alike
+    return exclusive(_beside(target, mark, "lock"), busy)
 
 
 def _claim(part: Path, target: Path) -> bool:
@@ -185,8 +192,8 @@ def write_bytes(target: Path, data: bytes | memoryview) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target`, whole or not at all."""
-    write_bytes(target, text.encode("utf-8"))
+    """Write `text` as UTF-8 to `target`, whole or not at all; bytes of names that are not UTF-8 are escaped."""
+    write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(target: Path, document: Any) -> None:
@@ -197,20 +204,18 @@ def write_json(target: Path, document: Any) -> None:
 @contextmanager
 def appended_lines(target: Path) -> Iterator[Callable[[str], None]]:
     """Give a function that adds a line to the end of `target`, out of this process's hands when it returns."""
-    try:
+    with _writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("ab") as file:
+        file = target.open("ab", buffering=0)
+    with file:
 
-            def append(line: str) -> None:
-                try:
-                    file.write(f"{line}\n".encode())
-                    file.flush()
-                except OSError as error:
-                    raise output_error(target, error) from error
+        def append(line: str) -> None:
+            rest = f"{line}\n".encode()
+            with _writing(target):
+                while rest:
+                    rest = rest[file.write(rest) :]
 
-            yield append
-    except OSError as error:
-        raise output_error(target, error) from error
+        yield append
 
 
 def sha256_file(path: Path) -> str:
@@ -244,47 +249,25 @@ def output_folder(path: Path, *, force: bool) -> Path:
     return path
 
 
-def folder_name(wanted: str, taken: Container[str] = ()) -> str:
-    """A name for a folder, as like `wanted` as a name can be that every disk takes and that leads nowhere else.
-
-    Args:
-        wanted: any text, such as the name of a sound.
-        taken: names that are in use, casefolded and in Unicode's composed form (`same_name`): some disks see no
-            difference in case or composition. A number is added to a name that is taken.
-    """
-    clean = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in wanted)
-    clean = clean.encode("utf-8", "replace").decode("utf-8")[:60].strip(" .") or "sound"
-    if clean.split(".")[0].upper() in _RESERVED:
-        clean = f"_{clean}"
-    numbered = (clean if number == 1 else f"{clean}-{number}" for number in itertools.count(1))
-    return next(name for name in numbered if same_name(name) not in taken)
-
-
-def same_name(name: str) -> str:
-    """What two names have in common that a disk may take for one."""
-    return unicodedata.normalize("NFC", name.casefold())
-
-
-# Names of devices on Windows, whatever their extension.
-_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
-
-
 def claim_run_folder(parent: Path, stem: str) -> Path:
     """Make and return the first of ``parent/stem-1``, ``parent/stem-2``, ... that nobody has yet.
 
     The name is taken with a single `mkdir`, so two trainings started at once never share a folder.
     """
-    number = 1
-    while True:
-        folder = parent / f"{stem}-{number}"
-        try:
-            folder.mkdir(parents=True, exist_ok=False)
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise output_error(folder, error) from error
-        else:
-            return folder
+    numbered = (parent / f"{stem}-{number}" for number in itertools.count(1))
+    with _writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = next(folder for folder in numbered if _made(folder))
+    return folder
+
+
+def _made(folder: Path) -> bool:
+    """Make the folder unless something has its name: whether nothing had."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def output_error(path: Path, error: OSError | ValueError) -> OutputError:

@@ -3,12 +3,16 @@
 import io
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from escnn.audio import inputs
-from escnn.errors import UsageError
+from escnn.audio.decoding import open_sound
+from escnn.errors import AudioError, UsageError
 
 
 class Terminal(io.BytesIO):
@@ -29,6 +33,61 @@ def test_a_folder_stands_for_the_sounds_in_it_and_below_sorted(tmp_path: Path) -
     assert found == [str(tmp_path / name) for name in ("a.FLAC", "b.wav", "deep/er/c.ogg")] + ["x.wav"]
 
 
+def test_what_a_folder_holds_beside_sounds_is_counted(tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    for name in ("a.wav", "b.m4a", "notes.txt", "cover.jpg", "._a.wav", ".hidden/c.wav", ".DS_Store", ".d.wav"):
+        (sounds / name).parent.mkdir(parents=True, exist_ok=True)
+        (sounds / name).write_bytes(b"?")
+    (tmp_path / "elsewhere").mkdir()
+    (sounds / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (sounds / "up").symlink_to(tmp_path, target_is_directory=True)
+    left_out: Counter[str] = Counter()
+    found = [name for _, name in inputs.find_sounds([str(sounds)], NOTHING, left_out)]
+    assert found == [str(sounds / name) for name in ("a.wav", "b.m4a")]
+    assert left_out == {inputs.OTHER: 2, inputs.LINKED: 2, inputs.HIDDEN: 2}
+
+
+def test_a_sound_is_known_by_its_content_whatever_its_name(tmp_path: Path) -> None:
+    for name, form in (("take 1", "WAV"), ("b.bak", "FLAC"), ("c.2024", "OGG"), ("d.raw", "AIFF"), ("e", "CAF")):
+        soundfile.write(tmp_path / name, np.full(100, 0.5), 8_000, format=form)
+    (tmp_path / "f.bin").write_bytes(b"\xff\xfb" + bytes(99))
+    (tmp_path / "g.avi").write_bytes(b"RIFF\1\1\1\1AVI LIST")
+    found = [Path(name).name for _, name in inputs.find_sounds([str(tmp_path)], NOTHING)]
+    assert found == ["b.bak", "c.2024", "d.raw", "e", "take 1"]
+
+
+def test_a_subfolder_that_cannot_be_read_is_one_error_and_the_others_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.wav", "locked/b.wav", "z.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:  # root may read everything
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list(inputs.find_sounds([str(tmp_path)], NOTHING))
+    assert [Path(name).name for _, name in found] == ["a.wav", "locked", "z.wav"]
+    with (
+        pytest.raises(AudioError, match="locked: cannot be read") as caught,
+        open_sound(found[1][0]),
+    ):
+        pass
+    assert caught.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_cannot_be_is_one_sound_whose_opening_fails(name: str) -> None:
+    assert inputs.is_one_sound([name])
+    ((source, _),) = inputs.find_sounds([name], NOTHING)
+    with pytest.raises(AudioError), open_sound(source):
+        pass
+
+
 def test_a_folder_without_a_sound_is_not_passed_over_in_silence(tmp_path: Path) -> None:
     assert [name for _, name in inputs.find_sounds([str(tmp_path)], NOTHING)] == [str(tmp_path)]
 
@@ -38,6 +97,20 @@ def test_a_list_of_names_may_hold_any_bytes(tmp_path: Path) -> None:
     assert inputs.collect_inputs(["first.wav"], str(tmp_path / "list"), NOTHING) == [
         "first.wav", "a.wav", os.fsdecode(b"caf\xe9.wav"), "b c.wav",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str, end: str) -> None:
+    names = ["a.wav", "gr\u00fcn b.wav", "\u72ac.wav"]
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    (tmp_path / "list").write_bytes((mark + end.join([*names, "", ""])).encode(encoding))
+    assert inputs.collect_inputs([], str(tmp_path / "list"), NOTHING) == names
+
+
+def test_a_list_that_breaks_off_within_a_letter_is_refused() -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        inputs.collect_inputs([], "-", io.BytesIO("a.wav".encode("utf-16") + b"\0"))
 
 
 def test_stdin_gives_a_sound_or_a_list() -> None:
@@ -55,7 +128,7 @@ def test_a_pipe_is_read_as_a_shell_hands_it_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "files_from"), [([], None), (["-", "-"], None), (["-"], "-"), ([], "missing-list")]
+    ("arguments", "files_from"), [([], None), (["-", "-"], None), (["-"], "-"), ([], "missing-list"), ([""], None)]
 )
 def test_what_cannot_be_meant_is_refused(arguments: list[str], files_from: str | None) -> None:
     with pytest.raises(UsageError):

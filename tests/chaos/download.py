@@ -8,8 +8,6 @@ run once more without a disturbance, must end well and leave nothing beside the 
 alike are a line of the table. What should not be is printed with the seed that brings it back; the exit code is then 1.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
@@ -17,242 +15,42 @@ import random
 import resource
 import shutil
 import signal
-import socket
 import stat
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of tests/, whose helpers it shares
-import archive_server as manners
-from archive_server import Answer, ArchiveServer, Request
-from small_archive import TOP, a_metadata, a_wav, a_zip, members
+from archive_server import Answer
+from chaos.rounds import (
+    ARCHIVE,
+    CLIPS,
+    CONTENT,
+    LONGEST_SECONDS,
+    NEW,
+    Round,
+    UnexpectedError,
+    assert_empty,
+    maybe_old,
+    outcome,
+)
+from chaos.servers import a_bad_answer, cut_at, cut_in_the_headers, served
+from chaos.signals import (
+    interrupted_before_an_operation,
+    killed_before_an_operation,
+    terminated_before_an_operation,
+)
+from small_archive import TOP, a_metadata, a_wav, a_zip
 
 from escnn.cli import app
 from escnn.data import esc50, http
-
-CLIPS = tuple(f"{fold}-{number}-A-{fold * 9}.wav" for fold in range(1, 6) for number in range(100, 116))
-CONTENT = members(CLIPS, a_metadata(CLIPS))
-ARCHIVE = a_zip(CONTENT)
-NEW = {
-    name.removeprefix(f"{TOP}/"): data
-    for name, data in CONTENT.items()
-    if "/.git" not in name and "/tests/" not in name
-}
-OLD = {**NEW, "LICENSE": b"the old one"}
-OFFICIAL_SHA256 = hashlib.sha256(a_metadata(CLIPS)).hexdigest()
-LONGEST_SECONDS = 60  # of a child; beyond that it hangs
-
-Prepare = Callable[[], object]
-
-
-class UnexpectedError(Exception):
-    """An outcome that must not be."""
-
-
-@dataclass
-class Round:
-    """One round: a folder of its own, and random numbers that depend on the seed, the kind and the number alone."""
-
-    luck: random.Random
-    root: Path
-    said: list[str] = field(default_factory=list)  # stderr of every child, for the report of what should not be
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "data" / "ESC-50"
-
-    @property
-    def archive(self) -> Path:
-        return self.root / "archive.zip"
-
-    def start(self, *arguments: str | Path, prepare: Prepare = lambda: None) -> int:
-        """Fork a process that runs ``escnn download``, after `prepare`. A fork starts at once: all is imported."""
-        log = self.root.parent / f"stderr-{len(self.said)}"
-        self.said.append("")
-        child = os.fork()
-        if child:
-            return child
-        code = 99
-        try:
-            signal.alarm(LONGEST_SECONDS)
-            output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            sys.argv = ["escnn", "download", "--data", str(self.folder), *map(str, arguments)]
-            prepare()
-            app.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            with suppress(BaseException):
-                sys.stderr.flush()
-            os._exit(code)
-
-    def end(self, child: int) -> int:
-        """Wait for a child: its exit code, or minus the signal that ended it."""
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        logs = [self.root.parent / f"stderr-{number}" for number in range(len(self.said))]
-        self.said = [log.read_text(errors="replace") if log.exists() else "" for log in logs]
-        if code == -signal.SIGALRM:
-            raise UnexpectedError(f"still runs after {LONGEST_SECONDS} s")
-        if code == 99 or any("Traceback" in text or "bug in escnn" in text for text in self.said):
-            raise UnexpectedError("a traceback")
-        return code
-
-    def run(self, *arguments: str | Path, prepare: Prepare = lambda: None) -> int:
-        return self.end(self.start(*arguments, prepare=prepare))
-
-    def put_old(self) -> None:
-        for name, data in OLD.items():
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / name).write_bytes(data)
-
-    def state(self) -> str:
-        """What is at the folder's name: "nothing", "old" or "new", byte for byte; anything else must not be."""
-        if not self.folder.exists():
-            kept = self.folder.with_name(f".{self.folder.name}.download") / "replaced"
-            return "old, set aside" if kept.exists() and files_below(kept) == OLD else "nothing"
-        there = files_below(self.folder)
-        if there not in (OLD, NEW):
-            wrong = sorted(name for name in {*there, *NEW} if there.get(name) != NEW.get(name))
-            raise UnexpectedError(f"half a data set: {len(there)} files, wrong or missing {wrong[:3]}")
-        return "new" if there == NEW else "old"
-
-    def assert_nothing_beside(self) -> None:
-        if strangers := sorted(path.name for path in self.folder.parent.iterdir() if path != self.folder):
-            raise UnexpectedError(f"left beside the data set: {strangers}")
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if not path.is_dir()}
-
-
-def outcome(this: Round, before: str, code: int, *, right: dict[str, set[int]], again: tuple[str | Path, ...]) -> str:
-    """Judge how a disturbed run ended, run it `again` undisturbed, and say both in a few words.
-
-    `right` has the exit codes that go with a complete data set ("new") and with what was there before ("before").
-    """
-    after = this.state()
-    put_off = before == "old" and after == "old, set aside" and code == -signal.SIGKILL
-    if after not in (before, "new") and not put_off:
-        raise UnexpectedError(f"{before} became {after} with exit code {code}")
-    kind = "new" if after == "new" else "before"
-    if code not in right[kind]:
-        raise UnexpectedError(f"exit code {code}, the data set is {after}")
-    second = this.run(*again)
-    if second != 0 or this.state() not in ("new", "old" if before == "old" else "new"):
-        raise UnexpectedError(f"after {after} (exit code {code}), run again: {this.state()}, exit code {second}")
-    this.assert_nothing_beside()
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"{'complete' if after == 'new' else 'as before' if after == before else after}, {how}"
-
-
-# Servers. Each runs in a process of its own: forking a process that has threads is asking for trouble.
-
-
-@contextmanager
-def served(answers: list[Answer]) -> Iterator[str]:
-    server = ArchiveServer()
-    server.body, server.answers = ARCHIVE, answers
-    child = os.fork()
-    if not child:
-        try:
-            signal.alarm(2 * LONGEST_SECONDS)
-            sys.stderr = io.StringIO()  # socketserver prints a traceback where a client hangs up
-            server.serve_forever(poll_interval=1)
-        finally:
-            os._exit(0)
-    server.socket.close()
-    try:
-        yield server.url
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-
-
-def cut_at(place: int) -> Answer:
-    """Good manners up to byte `place` of the archive, then nothing."""
-    return lambda request: manners.good(cut_after=max(0, place - request.first_byte()))(request)
-
-
-def cut_in_the_headers(request: Request) -> None:
-    request.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Le")
-
-
-def reset_after(length: int) -> Answer:
-    """The connection is torn down, not closed: what was under way is lost."""
-
-    def answer(request: Request) -> None:
-        manners.good(cut_after=length)(request)
-        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    return answer
-
-
-def with_span(span: str, *, etag: bool) -> Answer:
-    """206 with a Content-Range that has nothing to do with what was asked for or what follows."""
-
-    def answer(request: Request) -> None:
-        tag = {"ETag": request.server.etag} if etag else {}
-        request.say(206, {**tag, "Content-Range": span}, request.server.body[request.first_byte() :])
-
-    return answer
-
-
-def of_another_file(body: bytes, etag: str | None, inner: Answer) -> Answer:
-    """Another file at the same address, for one answer."""
-
-    def answer(request: Request) -> None:
-        server = request.server
-        own = server.body, server.etag
-        server.body, server.etag = body, etag or server.etag
-        inner(request)
-        server.body, server.etag = own
-
-    return answer
-
-
-def a_bad_answer(luck: random.Random) -> Answer:
-    size = len(ARCHIVE)
-    place, other, length = luck.randrange(size), luck.randrange(2 * size), luck.randrange(1, size)
-    another = of_another_file(
-        luck.randbytes(other), luck.choice(('"other"', None)), luck.choice((manners.good(), cut_at(other // 2)))
-    )
-    return luck.choice(
-        (
-            cut_at(place),
-            cut_in_the_headers,
-            reset_after(place),
-            manners.ignoring_ranges(),
-            manners.ignoring_ranges(cut_after=place),
-            manners.from_another_byte(),
-            manners.in_pieces(length),
-            manners.without_length(),
-            manners.without_length(cut_after=place),
-            manners.status(luck.choice((500, 503, 429, 404, 403, 416, 304))),
-            manners.status(
-                302, Location=luck.choice(("file:///etc/passwd", "http://127.0.0.1:9/", "ftp://127.0.0.1/"))
-            ),
-            with_span(f"bytes {place}-{place + length}/{size}", etag=luck.random() < 0.5),
-            with_span(f"bytes {place}-{size - 1}/{other}", etag=luck.random() < 0.5),
-            with_span(luck.choice(("bytes */*", "bytes 5-", "nonsense", "bytes 0-0/99999999999999999999")), etag=True),
-            another,
-        )
-    )
-
 
 # Kinds of disturbance. Each takes a round, disturbs one download, and says in a few words how it ended.
 
@@ -282,75 +80,6 @@ def bad_manners(this: Round) -> str:
         right = {"new": {0}, "before": {5, 6}}
         with served([]) as good_url:
             return outcome(this, before, code, right=right, again=("--from", good_url, *force))
-
-
-def killed_before_an_operation(this: Round) -> str:
-    return ended_before_an_operation(this, signal.SIGKILL, -signal.SIGKILL)
-
-
-def interrupted_before_an_operation(this: Round) -> str:
-    return ended_before_an_operation(this, signal.SIGINT, 130)
-
-
-def terminated_before_an_operation(this: Round) -> str:
-    return ended_before_an_operation(this, signal.SIGTERM, 143)
-
-
-def ended_before_an_operation(this: Round, number: signal.Signals, code_for_it: int) -> str:
-    """A signal before one of the operations on files, any of them, whether fetching, extracting or putting in place."""
-    before = maybe_old(this)
-    force = ("--force",) if before == "old" else ()
-    this.archive.write_bytes(ARCHIVE)
-    with served([]) as url:
-        source = ("--from", this.luck.choice((url, this.archive)))
-        operations = rehearsal(this, *source, *force)
-        # Nearly all of them write a clip. Half of the rounds aim at the few before and after.
-        few = [place for place, kind in enumerate(operations) if kind == ord("-")]
-        place = this.luck.choice((this.luck.choice(few), this.luck.randrange(len(operations))))
-        code = this.run(*source, *force, prepare=lambda: signal_before(place, number))
-        right = {"new": {0, code_for_it}, "before": {code_for_it}}
-        again = this.luck.choice((force, ()))
-        return outcome(this, before, code, right=right, again=(*source, *again))
-
-
-def rehearsal(this: Round, *arguments: str | Path) -> bytes:
-    """The operations on files of an undisturbed run of the same kind, in order: "c" for a clip, "-" for another."""
-    kind = str(arguments[1]).partition(":")[0] == "http", "--force" in arguments
-    if kind not in _rehearsed:
-        with tempfile.TemporaryDirectory(prefix="escnn-chaos-") as scratch:
-            aside, notes = Round(this.luck, Path(scratch) / "round"), Path(scratch) / "notes"
-            if "--force" in arguments:
-                aside.put_old()
-            if aside.run(*arguments, prepare=lambda: note_operations(notes)) != 0:
-                raise UnexpectedError("an undisturbed run failed")
-            _rehearsed[kind] = notes.read_bytes()
-    return _rehearsed[kind]
-
-
-_rehearsed: dict[tuple[bool, bool], bytes] = {}
-
-
-def note_operations(notes: Path) -> None:
-    output = os.open(notes, os.O_CREAT | os.O_WRONLY, 0o600)
-    sys.addaudithook(lambda event, arguments: event in OPERATIONS and os.write(output, kind_of(arguments)))
-
-
-def signal_before(place: int, number: signal.Signals) -> None:
-    """Have this process send itself a signal before its operation number `place`: Python announces each to a hook."""
-    upcoming = iter(range(1_000_000))
-
-    def heed(event: str, arguments: tuple[object, ...]) -> None:
-        if event in OPERATIONS and next(upcoming) == place:
-            os.kill(os.getpid(), number)
-
-    sys.addaudithook(heed)
-
-
-OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree"}
-
-
-def kind_of(arguments: tuple[object, ...]) -> bytes:
-    return b"c" if "/audio/" in str(arguments[:1]) else b"-"
 
 
 def killed_while_extracting(this: Round) -> str:
@@ -494,19 +223,6 @@ def hostile(this: Round) -> str:
     return outcome(this, before, code, right={"new": {0}, "before": {5}}, again=("--from", this.archive, *force))
 
 
-def maybe_old(this: Round) -> str:
-    """In half of the rounds an older data set is there, which the download is to replace."""
-    if this.luck.random() < 0.5:
-        return "nothing"
-    this.put_old()
-    return "old"
-
-
-def assert_empty(folder: Path) -> None:
-    if folder.exists() and (left := [path.name for path in folder.iterdir()]):
-        raise UnexpectedError(f"left behind: {left}")
-
-
 KINDS: dict[str, Callable[[Round], str]] = {
     "connection dropped 20 times": dropped_twenty_times,
     "server in bad manners": bad_manners,
@@ -524,7 +240,7 @@ KINDS: dict[str, Callable[[Round], str]] = {
 def small_and_quick() -> None:
     """Settings that fit the small archive; children inherit them by the fork."""
     esc50.CLIPS_PER_FOLD = len(CLIPS) // 5
-    esc50.METADATA_SHA256 = OFFICIAL_SHA256
+    esc50.METADATA_SHA256 = hashlib.sha256(a_metadata(CLIPS)).hexdigest()
     http.PIECE = 100
     http.FIRST_PAUSE = 0.0
     http.TIMEOUTS = (10.0, 10.0)

@@ -30,7 +30,7 @@ def test_a_torch_pair_that_does_not_go_together_is_one_line(model: Path, clip: P
         "    if name == 'torchaudio': raise RuntimeError('they were compiled with different CUDA versions')\n"
         "    return real(name, *rest)\n"
         "builtins.__import__ = broken\n"
-        f"sys.argv = ['escnn', 'predict', {str(clip)!r}]\n"
+        "sys.argv = ['escnn', 'train', '--data', 'gone']\n"
         "from escnn.cli.app import main; main()"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -21,8 +21,8 @@ def esc50(root: Path, rows: str, *, header: str = HEADER, clips: list[str] | Non
     (root / "audio").mkdir(parents=True)
     (root / "meta").mkdir()
     (root / "meta" / "esc50.csv").write_text(header + rows)
-    for name in clips if clips is not None else [row.split(",")[0] for row in rows.splitlines()]:
-        soundfile.write(root / "audio" / name, tone(440, 0.5, 8_000), 8_000)
+    for number, name in enumerate(clips if clips is not None else [row.split(",")[0] for row in rows.splitlines()]):
+        soundfile.write(root / "audio" / name, tone(440 + number, 0.5, 8_000), 8_000)
     return root
 
 
@@ -40,6 +40,24 @@ def test_esc50_is_read_as_its_metadata_says(tmp_path: Path) -> None:
     assert dataset.folds == (1, 2)
 
 
+def test_a_part_of_esc50_is_a_data_set(tmp_path: Path) -> None:
+    """As ESC-10 is: its rows keep their targets, and labels are matched by name."""
+    rows = GOOD.replace("2,1,rooster", "2,7,rooster").replace(",0,dog", ",40,dog")
+    dataset = open_dataset(esc50(tmp_path / "data", rows))
+    assert dataset.labels == ("rooster", "dog")
+    assert [clip.class_id for clip in dataset.clips] == [1, 0, 1]
+
+
+def test_a_row_twice_is_named_with_the_other(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"lines 2 and 5 both list '?1-10-A-0\.wav"):
+        open_dataset(esc50(tmp_path / "data", GOOD + "1-10-A-0.wav,2,1,rooster,False,10,A\n"))
+
+
+@pytest.mark.parametrize("label", ["NA", "None", "null", "nan", "犬"])
+def test_a_category_is_read_as_text(tmp_path: Path, label: str) -> None:
+    assert open_dataset(esc50(tmp_path / "data", GOOD.replace("dog", label))).labels == (label, "rooster")
+
+
 def test_clips_that_are_not_there_are_named(tmp_path: Path) -> None:
     dataset = open_dataset(esc50(tmp_path / "data", GOOD, clips=["1-10-A-0.wav", "2-11-A-1.wav"]))
     assert dataset.missing == ("2-12-A-0.wav",)
@@ -49,7 +67,9 @@ def test_clips_that_are_not_there_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "header"),
     [
-        (GOOD.replace("2,1,rooster", "2,7,rooster"), HEADER),  # targets with a gap
+        (GOOD + GOOD.splitlines(keepends=True)[0], HEADER),  # a row twice
+        (GOOD + "1-10-A-0.wav,2,1,rooster,False,10,A\n", HEADER),  # in two classes
+        (GOOD.replace("rooster", "Dog"), HEADER),  # one class or two?
         (GOOD.replace("2,0,dog", "2,0,cat"), HEADER),  # one target, two names
         (GOOD.replace("1-10", "../1-10"), HEADER),  # a path
         (GOOD.replace(",1,0,dog", ",6,0,dog"), HEADER),  # no such fold

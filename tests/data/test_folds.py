@@ -1,6 +1,7 @@
 """Clips are dealt to folds by the seed alone; a split keeps the test fold apart."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,41 @@ def test_the_deal_depends_on_the_seed_and_on_nothing_else(class_folders: Path, t
     assert folds(class_folders, 3) != folds(class_folders, 4)
 
 
-def test_a_class_is_dealt_as_0_1_0_dealt_it() -> None:
+def test_a_run_of_0_1_0_finds_its_folds_again(tmp_path: Path) -> None:
     """A model of a folder data set knows its test fold by number: another deal would evaluate it on training clips."""
-    paths = [Path(f"root/dog/{number}.wav") for number in range(8)]
-    dealt = {clip.path.stem: clip.fold for clip in deal(Path("root"), 2, paths, seed=7)}
+    for label in ("ant", "bee", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(8):
+            (tmp_path / label / f"{number}.wav").touch()
+    dealt = {
+        clip.path.stem: clip.fold
+        for clip in open_dataset(tmp_path, seed=7, dealing="0.1.0").clips
+        if clip.class_id == 2
+    }
     assert dealt == {"0": 4, "1": 4, "2": 3, "3": 2, "4": 3, "5": 5, "6": 5, "7": 1}
+
+
+def test_the_deal_follows_what_clips_hold_and_not_what_they_are_called() -> None:
+    contents = [f"{number:064x}" for number in range(23)]
+    dealt = dict(zip(contents, deal(contents, 3), strict=True))
+    assert dict(zip(contents[::-1], deal(contents[::-1], 3), strict=True)) == dealt
+    assert sorted(Counter(dealt.values()).values()) == [4, 4, 5, 5, 5]
+
+
+def test_newcomers_are_dealt_to_the_emptiest_folds_and_the_others_stay() -> None:
+    old = [f"{number:064x}" for number in range(12)]
+    known = dict(zip(old, deal(old, 0), strict=True))
+    more = [*(f"{number:064x}" for number in range(100, 123)), *old]
+    dealt = dict(zip(more, deal(more, 0, known), strict=True))
+    assert {content: dealt[content] for content in old} == known
+    assert set(Counter(dealt.values()).values()) == {7}
 
 
 def clips(*folds: tuple[int, int]) -> Dataset:
     """A data set with a clip for each (class, fold)."""
     root = Path("root")
-    return Dataset(root, ("a", "b"), tuple(Clip(f"{n}", root / f"{n}", *pair) for n, pair in enumerate(folds)))
+        found = tuple(Clip(f"{n}", root / f"{n}", *pair) for n, pair in enumerate(folds))
+    return Dataset(root, ("a", "b"), found, has_own_folds=True)
 
 
 def test_every_clip_of_a_split_has_one_part() -> None:

@@ -36,6 +36,7 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         for reader in list(self._processes):
+            self._processes[reader].kill()  # it would take its time to put things away
             self._end(reader)
 
     def read(self, reader: str, content: bytes, cpu_seconds: float = 5.0) -> Outcome:

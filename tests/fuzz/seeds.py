@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,14 +32,17 @@ SOUNDS = {  # kind: (libsndfile's format, its subtype, Hz, channels, seconds)
 }
 
 
-@dataclass(frozen=True)
 class Subject:
     """A kind of file: who reads it, whole ones to begin with, and how they are damaged."""
 
-    reader: str  # of fuzz.worker.READERS
-    whole: tuple[bytes, ...]
-    damage: Callable[[bytes, Random, Sequence[bytes]], bytes]
-    others: tuple[bytes, ...]  # to splice from
+    def __init__(
+        self,
+        reader: str,  # of fuzz.worker.READERS
+        whole: tuple[bytes, ...],
+        damage: Callable[[bytes, Random, Sequence[bytes]], bytes],
+        others: tuple[bytes, ...],  # to splice from
+    ) -> None:
+        self.reader, self.whole, self.damage, self.others = reader, whole, damage, others
 
     def damaged(self, rng: Random) -> bytes:
         """One damaged file, all of its damage drawn from `rng`."""
@@ -59,7 +61,8 @@ def sounds() -> dict[str, Subject]:
 
 def documents() -> dict[str, Subject]:
     """`esc50.csv` and `config.json`."""
-    from escnn.config import TrainConfig, to_json
+    from escnn.config import to_json
+    from escnn.runs.settings import TrainConfig
 
     rows = [f"1-{n}-A-{n % 3}.wav,{n % 5 + 1},{n % 3},{('cat', 'dog', 'rain')[n % 3]},False,{n},A" for n in range(12)]
     table = "\n".join(["filename,fold,target,category,esc10,src_file,take", *rows, ""]).encode()
@@ -75,19 +78,21 @@ def weights(folder: Path) -> dict[str, Subject]:
     import torch
     from conftest import SMALL_AUDIO, SMALL_MODEL
 
-    from escnn import checkpoint
-    from escnn.features import Normalization
-    from escnn.model import ResNet
+    from escnn.audio.log_mel import Normalization
+    from escnn.model.model_file import ModelCard, ModelFile, write_model
+    from escnn.network.resnet import ResNet
+    from escnn.network.runtime import network_weights
+    from escnn.training.state import save_state
 
     torch.manual_seed(0)
     network = ResNet(SMALL_MODEL, 3)
-    card = checkpoint.ModelCard("small", ("low", "mid", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0))
-    checkpoint.save_model(folder / "model", network, card)
+    card = ModelCard("small", ("low", "mid", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0))
+    write_model(folder / "model", ModelFile(card, network_weights(network)))
     optimizer = torch.optim.AdamW(network.parameters())
     network(torch.zeros(2, 1, 32, 32)).sum().backward()
     optimizer.step()
     kept = {"network": network.state_dict(), "optimizers": [optimizer.state_dict()], "step": 7, "best": None}
-    checkpoint.save_state(folder / "state", kept)
+    save_state(folder / "state", kept)
     torch.save({"trap": Trap(), **kept}, folder / "trapped")
     torch.save({**kept, "best": Trap()}, folder / "trapped-late")
     torch.save({"network": Trap()}, folder / "old", _use_new_zipfile_serialization=False)

@@ -8,42 +8,49 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import shutil
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fuzz.stock import Stock
 
 MEMORY = 2 << 30  # bytes of address space beyond what the imports take
 PATIENCE_SECONDS = 600.0  # a file, by the clock: the machine may be busy
 RATE = 44_100  # Hz
-LOUDEST = 1e10  # as escnn.audio promises
+LOUDEST = 1e10  # as escnn.audio.decoding promises
 SOUND_CODES = {"not_audio", "damaged", "empty", "silent", "sample_rate", "channels", "too_long"}
 
 
 def read_sound(path: Path) -> str:
     """Read a sound in the three ways escnn does; they must agree."""
-    from escnn import audio
+    from escnn.audio import decoding
+    from escnn.audio.windows import cut_windows
     from escnn.errors import AudioError
 
     def whole(source: Path | bytes) -> tuple[str, int]:
-        loaded = audio.load_audio(source, name="a sound")
+        loaded = decoding.load_audio(source, name="a sound")
         _check_samples(loaded.samples)
-        assert audio.LOWEST_RATE <= loaded.sample_rate <= audio.HIGHEST_RATE
-        assert 0 < loaded.seconds <= audio.LONGEST_WAVEFORM_SECONDS
+        assert decoding.LOWEST_RATE <= loaded.sample_rate <= decoding.HIGHEST_RATE
+        assert 0 < loaded.seconds <= decoding.LONGEST_WAVEFORM_SECONDS
         assert all(warning and "\n" not in warning for warning in loaded.warnings)
         return f"waveform{', warned' * bool(loaded.warnings)}", len(loaded.samples)
 
     def streamed(source: Path) -> tuple[str, int]:
         length = 5 * RATE
-        with audio.open_sound(source, "a sound") as reader:
-            for window in audio.windows(reader.blocks(RATE), length):
+        with decoding.open_sound(source, "a sound") as reader:
+            for window in cut_windows(reader.blocks(RATE), length):
                 _check_samples(window)
                 assert len(window) == length
-            assert 0 < reader.seconds <= audio.LONGEST_SECONDS
+            assert 0 < reader.seconds <= decoding.LONGEST_SECONDS
             return f"waveform{', warned' * bool(reader.warnings)}", round(reader.seconds * reader.info.sample_rate)
 
     def outcome(read: Callable[[], tuple[str, int]]) -> tuple[str, int]:
@@ -62,31 +69,29 @@ def read_sound(path: Path) -> str:
 
 
 def read_model(path: Path) -> str:
-    """Load a model file and let the model hear something."""
-    import torch
-
+    """Load a model file and let the model name something."""
     from escnn.errors import ModelError, is_plain
-    from escnn.prediction import Classifier
+    from escnn.inference.classifier import Classifier
+    from escnn.model.model_file import read_model
 
-    classifier = Classifier.load(path, device="cpu")
-    network, config = classifier.network, classifier.card.audio
-    assert not network.training
-    assert all(map(is_plain, classifier.card.labels))
-    assert all(torch.isfinite(tensor).all() for tensor in network.state_dict().values())
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, config.window_samples)).astype(np.float32)
+    model = read_model(path)
+    assert all(map(is_plain, (model.card.name, *model.card.labels)))
+    assert all(np.isfinite(array).all() for array in model.weights.values())
+    classifier, config = Classifier.load(path, device="cpu"), model.card.audio
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, config.window_samples).astype(np.float32)
     try:
-        scores = classifier.scores(noise)
+        prediction = classifier.predict((noise, config.sample_rate))
     except ModelError as error:
         _check_message(error)
         return "model without scores"
-    assert scores.shape == (1, len(classifier.card.labels))
-    assert np.isfinite(scores).all(), "scores are no numbers"
+    assert prediction.scores.shape == (len(model.card.labels),)
+    assert np.isfinite(prediction.scores).all(), "scores are no numbers"
     return "model"
 
 
 def read_state(path: Path) -> str:
     """Load training state."""
-    from escnn.checkpoint import load_state
+    from escnn.training.state import load_state
 
     assert isinstance(load_state(path), dict)
     return "state"
@@ -94,7 +99,7 @@ def read_state(path: Path) -> str:
 
 def read_table(path: Path) -> str:
     """Open the data set whose table this is; all clips are there."""
-    from escnn.dataset import open_dataset
+    from escnn.data.sources import open_dataset
     from escnn.errors import is_plain
 
     root = Path("ESC-50")
@@ -112,11 +117,33 @@ def read_table(path: Path) -> str:
 
 def read_config(path: Path) -> str:
     """Read settings."""
-    from escnn.config import TrainConfig
-    from escnn.runs import read_config
+    from escnn.runs.run import read_config
+    from escnn.runs.settings import TrainConfig
 
     assert isinstance(read_config(path), TrainConfig)
     return "settings"
+
+
+def run_command(path: Path) -> str:
+    """Run one whole command, drawn from the seed and the number that the file holds."""
+    from fuzz.commands import command_of
+    from fuzz.judge import run_case
+
+    seed, number = json.loads(path.read_text())
+    root = Path(f"case-{number}").absolute()
+    here = Path.cwd()
+    try:
+        said, trouble = run_case(number, Random(f"{seed} {command_of(number)} {number}"), STOCK[0], root)
+    finally:
+        os.chdir(here)
+    if trouble:
+        raise CaseError(said, f"{trouble}\nits folder: {root}")
+    shutil.rmtree(root)
+    return said
+
+
+class CaseError(Exception):
+    """A case that ended as none may: how, and why that is wrong."""
 
 
 def misbehave(path: Path) -> str:
@@ -146,9 +173,10 @@ READERS = {
     "state": read_state,
     "table": read_table,
     "config": read_config,
+    "command": run_command,
     "misbehaviour": misbehave,
 }
-TORCHLESS = {"sound", "misbehaviour"}
+STOCK: list[Stock] = []  # made before the first command
 
 
 def _check_samples(samples: np.ndarray) -> None:
@@ -176,12 +204,54 @@ def answer(reader: str, path: Path) -> tuple[str, str]:
             _check_message(error)
         except AssertionError as wrong:
             trouble = str(wrong)
+    except CaseError as wrong:
+        outcome, trouble = wrong.args
     except BaseException as error:
         outcome, trouble = f"unexpected {type(error).__name__}", traceback.format_exc()
     if Path("trapped").exists():
         Path("trapped").unlink()
         return "unexpected code", f"{path}: code in the file was run"
     return outcome, trouble
+
+
+def import_all(reader: str) -> None:
+    """Import what a reader needs, so that neither its time nor its memory is counted as a file's."""
+    import escnn.audio.decoding
+    import escnn.data.sources
+    import escnn.runs.run
+
+    if reader == "model":
+        from escnn.inference.classifier import Classifier
+
+        Classifier.load(device="cpu").predict((np.random.default_rng(0).uniform(-0.5, 0.5, RATE), RATE))
+    elif reader == "state":
+        import torch
+
+        import escnn.training.state  # noqa: F401
+
+        torch.set_num_threads(1)
+    elif reader == "command":
+        import_commands()
+
+
+def import_commands() -> None:
+    """What whole commands import, and what they are given."""
+    import PIL.Image
+    import torch
+
+    import escnn.cli.app
+    import escnn.report.sound.folder
+    import escnn.training.pipeline  # noqa: F401
+    from fuzz.stock import Stock
+
+    torch.set_num_threads(1)
+    Path("stock").mkdir(exist_ok=True)
+    shutil.rmtree("stock")
+    Path("stock").mkdir()
+    os.environ["ESCNN_CACHE"] = str(Path("cache").absolute())
+    for name in ("ESCNN_MODEL", "ESCNN_DATA"):
+        os.environ.pop(name, None)
+    STOCK.append(Stock(Path("stock").absolute()))
 
 
 def limit_memory() -> None:
@@ -200,21 +270,13 @@ def main() -> None:
     faulthandler.enable()
     for number in (signal.SIGPROF, signal.SIGALRM):
         faulthandler.register(number, chain=True)
-    import escnn.audio
-    from escnn import console
+    from escnn.cli.console import keep_stdout_for_results
 
-    if sys.argv[1] not in TORCHLESS:
-        import torch
-
-        import escnn.dataset
-        import escnn.prediction
-        import escnn.runs  # noqa: F401
-
-        torch.set_num_threads(1)
+    import_all(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")  # what anyone else writes to stdout must not end up among them
     noise = os.open("stdout", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(noise, 1)
-    console.keep_stdout_for_results()  # as on the command line: from here on, C libraries print on stderr
+    keep_stdout_for_results()  # as on the command line: from here on, C libraries print on stderr
     limit_memory()
     print("ready", file=answers, flush=True)
     for line in sys.stdin:

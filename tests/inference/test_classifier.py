@@ -1,5 +1,6 @@
 """The same sound scores the same however it comes; what is no sound has its place among the results."""
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,15 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import tone
+import torch
+from conftest import SMALL_AUDIO, tone
 
 from escnn.audio.decoding import load_audio
 from escnn.audio.windows import cut_windows
-from escnn.errors import AudioError, UsageError
+from escnn.errors import AudioError, ModelError, UsageError
 from escnn.inference.classifier import Classifier
+from escnn.inference.onnx_runtime import OnnxRuntime
 from escnn.inference.prediction import Failure, Prediction
+from escnn.model.model_file import ModelFile, read_model
+from escnn.network.runtime import TorchRuntime
 
 Writer = Callable[..., Path]
+CPU = torch.device("cpu")
+WINDOWS = np.random.default_rng(0).uniform(-0.5, 0.5, (5, SMALL_AUDIO.window_samples)).astype(np.float32)
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -49,6 +56,27 @@ def test_a_clip_scores_the_same_alone_in_a_batch_as_flac_from_bytes_and_as_an_ar
     assert not np.allclose(classifier.predict(others[0]).scores, alone, atol=1e-3)  # the model does tell sounds apart
 
 
+def test_scores_with_augmentation_are_a_mean_in_which_the_plain_ones_count(small_model: Path) -> None:
+    """With n ways, n times the mean of n less n - 1 times the mean of n - 1 is the score of the n-th way alone."""
+    several = [Classifier.load(small_model, tta=tta) for tta in range(1, 6)]
+    log_mels = several[0].runtime.log_mels(WINDOWS)
+    means = [classifier.scores(log_mels) for classifier in several]
+    alone = [means[0], *(n * means[n - 1] - (n - 1) * means[n - 2] for n in range(2, 6))]
+    for number, scores in enumerate(alone):
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-4)
+        assert all(not np.allclose(scores, other, atol=1e-4) for other in alone[:number])
+
+
+def test_scores_that_are_no_numbers_are_an_error_and_not_quoted(small_model: Path) -> None:
+    # Every weight is finite, so the file loads; what they add up to is not: a flipped exponent does that.
+    model = read_model(small_model)
+    weights = {**model.weights, "classify.weight": np.full((3, 16), 3e38, "f4")}
+    hopeless = ModelFile(dataclasses.replace(model.card, sha256="hopeless"), weights)
+    for runtime in (TorchRuntime(hopeless, CPU), OnnxRuntime(hopeless)):
+        with pytest.raises(ModelError, match="no numbers"):
+            Classifier(runtime).scores(runtime.log_mels(WINDOWS))
+
+
 def test_no_clip_gets_the_augmentation_of_another(small_model: Path, write_sound: Writer) -> None:
     classifier = Classifier.load(small_model, device="cpu", tta=3)
     path = write_sound("a.wav", noise(0.5))
@@ -63,8 +91,10 @@ def test_a_long_sound_scores_the_mean_of_its_windows(classifier: Classifier, wri
     prediction = classifier.predict(path)
     assert prediction.window_starts == pytest.approx([*np.arange(0, 10, 0.5), 9.6])
     assert prediction.seconds == pytest.approx(10.1)
-    np.testing.assert_allclose(prediction.window_scores, classifier.scores(cut), atol=1e-5)
-    np.testing.assert_allclose(prediction.scores, prediction.window_scores.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(prediction.window_scores, classifier.scores(classifier.runtime.log_mels(cut)), atol=1e-5)
+    weights = [1.0] * 20 + [0.2]  # of the last window a fifth is new
+    mean = np.average(prediction.window_scores, axis=0, weights=weights)
+    np.testing.assert_allclose(prediction.scores, mean, atol=1e-6)
 
 
 def test_results_come_in_order_with_failures_in_their_place(

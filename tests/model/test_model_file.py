@@ -7,13 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from escnn.audio.log_mel import Normalization
 from escnn.errors import ModelError
 from escnn.model.architecture import ModelConfig, tensor_shapes
-from escnn.model.model_file import BUNDLED_MODEL, ModelFile, add_score, find_model, read_model, write_model
+from escnn.model.model_file import BUNDLED_MODEL, ModelCard, ModelFile, add_score, find_model, read_model, write_model
 
 Weights = dict[str, np.ndarray]
 OLD_FILE = Path(__file__).parents[1] / "data" / "model-0.1.0.safetensors"
@@ -69,6 +71,76 @@ def test_a_score_is_written_into_the_file_and_nothing_else_changes(small_model: 
     assert after.card == dataclasses.replace(before.card, score=score, sha256=after.card.sha256)
     assert after.card.sha256 != before.card.sha256
     assert all(np.array_equal(before.weights[name], after.weights[name]) for name in before.weights)
+
+
+def test_weights_and_settings_have_a_hash_of_their_own(small_model: Path, tmp_path: Path) -> None:
+    """It is the same whatever else the card says, and another one as soon as an answer could be."""
+    model = read_model(small_model)
+
+    def hashes(card: ModelCard = model.card, weights: Weights = model.weights) -> tuple[str, str]:
+        write_model(tmp_path / "again", ModelFile(card, weights))
+        again = read_model(tmp_path / "again", lazily=True).card
+        return again.weights_sha256, again.sha256
+
+    same, file = hashes()
+    assert (same, file) == (model.card.weights_sha256, model.card.sha256)
+    assert len(same) == 64
+    for told in (
+        {"name": "other"},
+        {"training": {"seconds": 7.0}},
+        {"score": {"accuracy": 0.8, "clips": 400, "fold": 4}},
+        {"versions": {"torch": "9"}},
+    ):
+        found, file_now = hashes(dataclasses.replace(model.card, **told))
+        assert (found, file_now != file) == (same, True), told
+    bias = model.weights["classify.bias"].copy()
+    bias[0] = np.nextafter(bias[0], np.float32(9))
+    audio = msgspec.structs.replace(model.card.audio, floor_db=model.card.audio.floor_db - 1)
+    others = [
+        hashes(weights={**model.weights, "classify.bias": bias})[0],
+        hashes(dataclasses.replace(model.card, labels=("middle", "low", "high")))[0],
+        hashes(dataclasses.replace(model.card, audio=audio))[0],
+        hashes(dataclasses.replace(model.card, normalization=Normalization(-61.0, 25.0)))[0],
+    ]
+    assert len({same, *others}) == 5
+
+
+def test_tensors_that_change_places_change_the_hash_of_the_weights(small_model: Path, tmp_path: Path) -> None:
+    """Two norms of equal shape are exchanged in the header; all other bytes stay."""
+    data = small_model.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    one, other = b"layer1.block0.norm1.weight", b"layer1.block0.norm2.weight"
+    header = data[8 : 8 + length]
+    assert header.count(one) == header.count(other) == 1
+    header = header.replace(one, b"?").replace(other, one).replace(b"?", other)
+    (tmp_path / "swapped").write_bytes(data[:8] + header + data[8 + length :])
+    swapped = read_model(tmp_path / "swapped").card
+    assert swapped.weights_sha256 != read_model(small_model).card.weights_sha256
+
+
+def test_a_card_knows_the_clips_it_was_trained_on_by_their_content(small_model: Path, tmp_path: Path) -> None:
+    hashes = {"1": ["aa" * 32, "bb" * 32], "2": ["cc" * 32], "4": ["dd" * 32]}
+    training = {"fold": 5, "validation_fold": 4, "trained_on_folds": [1, 2], "clips": hashes}
+
+    def change(card: dict[str, Any]) -> None:
+        card["training"] = training
+
+    card = read_model(forged(small_model, tmp_path / "model", change)).card
+    assert card.clips_seen == {"aa" * 32, "bb" * 32, "cc" * 32, "dd" * 32}
+    assert card.training_summary == {**training, "clips": 3}  # of the folds that it was trained on
+    old = dataclasses.replace(card, training={**training, "clips": 1600})
+    assert (old.clips_seen, old.training_summary["clips"]) == (frozenset(), 1600)
+    assert read_model(small_model).card.clips_seen == frozenset()
+
+
+@pytest.mark.parametrize(
+    "clips", [-1, "many", [["aa" * 32]], {"1": "aa" * 32}, {"1": [5]}, {"1": ["\x1b[31m"]}, {"one": ["aa" * 32]}]
+)
+def test_forged_hashes_of_clips_are_refused_when_the_file_is_opened(
+    small_model: Path, tmp_path: Path, clips: Any
+) -> None:
+    with pytest.raises(ModelError, match="damaged model card"):
+        read_model(forged(small_model, tmp_path / "forged", lambda card: card["training"].update(clips=clips)))
 
 
 def test_a_card_says_how_it_was_trained_and_scored(small_model: Path) -> None:

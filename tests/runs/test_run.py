@@ -148,3 +148,17 @@ def test_a_cross_validation_that_cannot_be_leaves_no_folder(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="validation_fold 4"):
         runs.create_cross_validation(tmp_path / "cv", config, tmp_path, (1, 2, 3, 4), VERSIONS)
     assert not (tmp_path / "cv").exists()
+
+
+def test_a_finished_run_of_0_1_0_is_read() -> None:
+    folder, (run,) = runs.reopen(Path(__file__).parents[1] / "data" / "run-0.1.0")
+    assert run == runs.Run(folder, run.config, Path("/home/user/sounds"))
+    assert run.trained
+    assert run.evaluated
+    assert (run.config.epochs, run.config.model.widths, run.config.augment.mix_probability) == (8, (4, 8), 0.5)
+    history = run.history()
+    assert [row.epoch for row in history] == list(range(1, 9))
+    assert [row.validation_accuracy for row in history] == [None] * 8
+    first = (folder / "metrics.csv").read_text().splitlines()[1].split(",")
+    assert history[0].loss == float(first[1])
+    assert history[-1].held_out_accuracy == pytest.approx(5 / 6)

@@ -7,7 +7,7 @@ import pytest
 
 from escnn.config import from_json, to_json
 from escnn.errors import UsageError
-from escnn.runs.settings import PRESET_HELP, PRESETS, TrainConfig, preset, with_changes
+from escnn.runs.settings import PRESETS, TrainConfig, preset, with_changes
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -15,7 +15,6 @@ def test_presets_survive_json_and_know_their_name(name: str) -> None:
     document = json.loads(json.dumps(to_json(PRESETS[name])))
     assert from_json(TrainConfig, document) == PRESETS[name] == preset(name)
     assert PRESETS[name].preset == name
-    assert PRESET_HELP[name]
 
 
 def test_the_epoch_is_never_chosen_on_the_reported_fold() -> None:

@@ -13,6 +13,8 @@ import torch
 from conftest import SMALL_MODEL, SMALL_TRAINING
 
 from escnn.config import to_json
+from escnn.data.dataset import Dataset
+from escnn.data.features import FEATURES_VERSION
 from escnn.data.sources import open_dataset
 from escnn.errors import DatasetError, ModelError, UsageError
 from escnn.network.resnet import ResNet
@@ -112,7 +114,7 @@ def test_differences_are_named_value_by_value() -> None:
 
 def test_another_data_set_other_settings_and_other_libraries_are_refused_by_name(class_folders: Path) -> None:
     dataset = open_dataset(class_folders)
-    state = {"config": to_json(SMALL_TRAINING), "data_digest": dataset.digest, "versions": versions()}
+    state = state_of(dataset)
     check_unchanged(json.loads(json.dumps(state)), SMALL_TRAINING, dataset)
     with pytest.raises(DatasetError, match="not the data set"):
         check_unchanged(state, SMALL_TRAINING, open_dataset(class_folders, seed=5))  # other folds
@@ -122,13 +124,45 @@ def test_another_data_set_other_settings_and_other_libraries_are_refused_by_name
     changed = msgspec.structs.replace(SMALL_TRAINING, learning_rate=0.5, augment=gain)
     with pytest.raises(UsageError, match=r"learning_rate was 0\.01, is 0\.5, augment\.gain_db was 8\.0, is 1\.5$"):
         check_unchanged(state, changed, dataset)
-    for library in ("torch", "torchaudio"):
-        older = {**state, "versions": {**versions(), library: "0.9"}}
-        with pytest.raises(UsageError, match=rf'other versions: {library} was "0\.9", is "[^,]*"$'):
-            check_unchanged(older, SMALL_TRAINING, dataset)
 
 
-def test_a_state_of_another_version_of_escnn_is_gone_on_with(class_folders: Path) -> None:
+def test_another_torch_is_refused_unless_it_is_allowed_and_then_noted(class_folders: Path) -> None:
     dataset = open_dataset(class_folders)
-    state = {"config": to_json(SMALL_TRAINING), "data_digest": dataset.digest}
-    check_unchanged({**state, "versions": {**versions(), "escnn": "0.1.0"}}, SMALL_TRAINING, dataset)
+    state = state_of(dataset, torch="0.9+cpu")
+    with pytest.raises(UsageError, match=r'another version: torch was "0\.9\+cpu", is "[^,]*"$') as caught:
+        check_unchanged(state, SMALL_TRAINING, dataset)
+    assert "--allow-other-versions" in (caught.value.hint or "")
+    (note,) = check_unchanged(state, SMALL_TRAINING, dataset, allow_other_versions=True)
+    assert note.startswith('torch was "0.9+cpu", is ')
+
+
+def state_of(dataset: Dataset, **changed: str) -> dict[str, Any]:
+    """As much of a state as is compared, with other versions of libraries."""
+    return {
+        "config": to_json(SMALL_TRAINING),
+        "data_digest": dataset.digest,
+        "versions": {**versions(), **changed},
+        "features_version": FEATURES_VERSION,
+    }
+
+
+@pytest.mark.parametrize("changed", [{}, {"escnn": "0.1.0"}, {"torchaudio": "0.9"}])
+def test_what_does_not_change_the_numbers_is_gone_on_with(class_folders: Path, changed: dict[str, str]) -> None:
+    dataset = open_dataset(class_folders)
+    assert check_unchanged(state_of(dataset, **changed), SMALL_TRAINING, dataset) == []
+
+
+@pytest.mark.parametrize("build", ["", "+cpu", "+cu130", "+rocm6.4"])
+def test_another_build_of_the_same_torch_is_gone_on_with_and_noted(class_folders: Path, build: str) -> None:
+    dataset, here = open_dataset(class_folders), versions()["torch"]
+    other = here.partition("+")[0] + build
+    expected = [f'torch was "{other}", is "{here}"'] if other != here else []
+    assert check_unchanged(state_of(dataset, torch=other), SMALL_TRAINING, dataset) == expected
+
+
+def test_log_mels_made_in_another_way_are_noted(class_folders: Path) -> None:
+    dataset = open_dataset(class_folders)
+    state = state_of(dataset)
+    del state["features_version"]  # as 0.1.0 left it
+    (note,) = check_unchanged(state, SMALL_TRAINING, dataset)
+    assert note == f"log-mels of version 1 then, of version {FEATURES_VERSION} now"

@@ -18,11 +18,13 @@ from escnn.data.dataset import Dataset
 from escnn.data.features import Features, load_features
 from escnn.data.sources import open_dataset
 from escnn.errors import EscnnError, ModelError
+from escnn.files import sha256_file
 from escnn.model.model_file import Weights
-from escnn.network.log_mel import LogMel
+from escnn.network.log_mel import TorchLogMel
 from escnn.runs.settings import TrainConfig
 from escnn.training import trainer as module
-from escnn.training.trainer import Trainer, measure_normalization
+from escnn.training.trainer import Trainer
+from escnn.training.windows import draw_windows, measure_normalization
 
 CPU = torch.device("cpu")
 
@@ -33,7 +35,7 @@ def dataset(class_folders: Path) -> Dataset:
 
 
 def log_mels(dataset: Dataset, audio: AudioConfig) -> Features:
-    log_mel = LogMel(audio)
+    log_mel = TorchLogMel(audio)
     return load_features(dataset, audio, lambda windows: log_mel(torch.from_numpy(windows))[:, 0].numpy())
 
 
@@ -126,6 +128,60 @@ def test_training_leaves_the_callers_random_numbers_alone(dataset: Dataset, feat
     assert torch.equal(torch.rand(4), expected)
 
 
+def with_long_clip(features: Features, windows: int) -> Features:
+    """The first clip so long that it has so many windows; all others have one."""
+    chosen = np.concatenate([np.zeros(windows, dtype=np.int64), np.arange(1, len(features.clip))])
+    return Features(features.decibels[chosen], features.clip[chosen])
+
+
+def test_a_long_clip_counts_no_more_than_a_short_one(
+    dataset: Dataset, features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    augment = module.augment
+
+    def counting(decibels: torch.Tensor, targets: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        seen.append(targets)
+        return augment(decibels, targets, *args, **kwargs)
+
+    monkeypatch.setattr(module, "augment", counting)
+    trained(of(epochs=2, fold=0), dataset, with_long_clip(features, 120))
+    assert torch.cat(seen).sum(0).tolist() == [20.0, 20.0, 20.0]  # two epochs of ten clips a class
+
+
+def test_every_window_of_equally_long_clips_is_learnt_from_once_an_epoch() -> None:
+    owner = torch.tensor([0] * 5 + [2] * 5 + [3] * 5)
+    drawn = [draw_windows(owner, torch.Generator().manual_seed(seed)).tolist() for seed in (0, 0, 1)]
+    assert sorted(drawn[0]) == list(range(15))
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_in_the_course_of_epochs_all_of_a_long_clip_is_drawn() -> None:
+    owner = torch.tensor([0] * 40 + [1, 2])
+    drawn = [draw_windows(owner, torch.Generator().manual_seed(seed)).tolist() for seed in range(400)]
+    assert {len(windows) for windows in drawn} == {3}
+    assert {window for windows in drawn for window in windows} == set(range(42))
+
+
+def test_a_run_begun_when_an_epoch_had_other_steps_follows_the_schedule_to_its_end(
+    dataset: Dataset, features: Features
+) -> None:
+    config = of(epochs=4, ema_decay=0.0)
+    trainer, restored = (Trainer(config, dataset, features, CPU) for _ in range(2))
+    trainer.epoch()
+    trainer.epoch()
+    restored.restore({**trainer.state(), "step": 500})  # of windows: there was a long clip
+    restored.epoch()
+    assert restored.epoch().learning_rate == pytest.approx(0.01 / 25 / 1e4)
+
+
+def test_the_card_holds_the_hashes_of_the_clips_that_were_learnt_from(dataset: Dataset, features: Features) -> None:
+    card = Trainer(of(fold=2, validation_fold=4), dataset, features, CPU).final_model("run").card
+    hashes = {fold: sorted(sha256_file(clip.path) for clip in dataset.fold(fold)) for fold in (1, 3, 4, 5)}
+    assert {int(fold): sorted(found) for fold, found in card.training["clips"].items()} == hashes
+    assert card.training_summary["clips"] == 18
+
+
 def test_the_test_fold_changes_nothing(dataset: Dataset, features: Features) -> None:
     """With wrong labels on the test fold, the same weights come out: nothing is learnt from it or chosen by it."""
     wrong = dataclasses.replace(
@@ -153,6 +209,15 @@ def test_with_a_validation_fold_the_best_epoch_on_it_is_kept(dataset: Dataset, f
     assert same(weights(trainer), weights(until_best))
 
 
+def test_the_best_epoch_so_far_is_part_of_the_state(dataset: Dataset, features: Features) -> None:
+    config = of(validation_fold=1)
+    trainer, restored = (Trainer(config, dataset, features, CPU) for _ in range(2))
+    trainer.epoch()
+    restored.restore(trainer.state())
+    assert restored.final_model("run").card == trainer.final_model("run").card
+    assert same(weights(restored), weights(trainer))
+
+
 def test_without_a_validation_fold_the_last_epoch_is_kept(dataset: Dataset, features: Features) -> None:
     trainer = trained(of(epochs=2, ema_decay=0.0), dataset, features)
     last = {name: tensor.numpy() for name, tensor in trainer.network.state_dict().items()}
@@ -167,7 +232,7 @@ def test_fold_zero_learns_from_everything(dataset: Dataset, features: Features) 
     assert trainer.history[0].held_out_accuracy is None
     card = trainer.final_model("run").card
     assert card.training["trained_on_folds"] == [1, 2, 3, 4, 5]
-    assert card.training["clips"] == 30
+    assert card.training_summary["clips"] == 30
     assert card.training["fold"] is None
 
 

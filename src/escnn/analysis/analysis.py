@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from escnn.analysis.kept_windows import KeptWindows, main_window, select_windows
 from escnn.audio.decoding import Samples, SoundInfo, Source, open_sound, source_name
-from escnn.audio.windows import cut_windows
+from escnn.audio.windows import read_windows
 from escnn.inference.classifier import BATCH_WINDOWS, Classifier, prediction_of
 from escnn.inference.prediction import Prediction
 from escnn.model.model_file import ModelCard
@@ -146,17 +146,20 @@ def analyze(
     kept = KeptWindows(len(classifier.card.labels))
     scores: list[Array] = []  # (windows, classes) each
     thumbnails: list[Array] = []
+    numbers: list[int] = []  # of the windows that are scored
     with open_sound(source, name) as reader:
-        cut = cut_windows(reader.blocks(config.sample_rate), config.window_samples)
+        cut = read_windows(reader, config)
         while batch := list(islice(cut, BATCH_WINDOWS)):
-            windows = np.stack(batch)
-            scores.append(runtime.scores(windows))
-            thumbnails.append(runtime.thumbnails(windows, THUMBNAIL))
-            for samples, row in zip(batch, scores[-1], strict=True):
+            numbers += [number for number, _ in batch]
+            windows = [samples for _, samples in batch]
+            log_mels = runtime.log_mels(np.stack(windows))
+            scores.append(classifier.scores(log_mels))
+            thumbnails.append(_thumbnails(log_mels))
+            for samples, row in zip(windows, scores[-1], strict=True):
                 kept.add(samples, row)
         sha256 = reader.sha256()
     prediction = prediction_of(
-        name or source_name(source), reader.seconds, np.concatenate(scores), classifier.card, reader.warnings
+        name or source_name(source), reader.seconds, numbers, np.concatenate(scores), classifier.card, reader.warnings
     )
     main = main_window(prediction.scores, prediction.window_scores, kept.numbers)
     details = {
@@ -189,6 +192,17 @@ def best_classes(scores: Array, count: int) -> list[int]:
     """Class ids of the highest of some scores, (classes,), best first."""
     ids: list[int] = np.argsort(-scores, kind="stable")[:count].tolist()
     return ids
+
+
+def _thumbnails(log_mels: Array) -> Array:
+    """Log-mels (windows, mels, frames) averaged to at most `THUMBNAIL`."""
+    for axis, most in enumerate(THUMBNAIL, start=1):
+        size = log_mels.shape[axis]
+        if size > most:
+            starts = np.arange(most) * size // most
+            counts = np.diff(np.append(starts, size)).reshape([-1 if n == axis else 1 for n in range(3)])
+            log_mels = (np.add.reduceat(log_mels, starts, axis=axis) / counts).astype(np.float32)
+    return log_mels
 
 
 def _detail(classifier: Classifier, samples: Samples, scores: Array, count: int, asked: Sequence[int]) -> WindowDetail:

@@ -30,7 +30,8 @@ class Mixer:
     def __init__(self, sample_rate: int, channels: int, *, is_float: bool) -> None:
         self.silenced = 0  # samples that were no numbers, or absurdly large
         self.scale: float | None = None if is_float else 1.0  # None: not judged yet
-        self._channels, self._channel = channels, -1
+        self._channels = channels
+        self._channel: int | None = None  # None: their mean
         self._frames = max(1, min(round(STRETCH_SECONDS * sample_rate), MOST_SAMPLES // channels))
 
     def mixed(self, blocks: Iterable[Block]) -> Iterator[Samples]:
@@ -53,42 +54,44 @@ class Mixer:
             yield self._mono(np.concatenate(waiting))
 
     def _mono(self, block: Block) -> Samples:
-        low, high = block.min(initial=0.0), block.max(initial=0.0)
-        if not (-LOUDEST <= low and high <= LOUDEST):  # NaN is not
-            damaged = ~(np.abs(block) <= LOUDEST)
+        channels = np.ascontiguousarray(block.T)  # (channels, time)
+        if not (channels.min() >= -LOUDEST and channels.max() <= LOUDEST):  # NaN is neither
+            damaged = ~(np.abs(channels) <= LOUDEST)
             self.silenced += int(damaged.sum())
-            block = np.where(damaged, np.float32(0.0), block)
-        if self.scale is None and block.any():
-            self.scale = full_scale(block)
+            channels = np.where(damaged, np.float32(0.0), channels)
+        if self.scale is None and channels.any():
+            self.scale = full_scale(channels)
         if self.scale not in (None, 1.0):
-            block = block / np.float32(self.scale)
-        return block[:, 0] if self._channels == 1 else self._mix(block)
+            channels = channels / np.float32(self.scale)
+        return channels[0] if self._channels == 1 else self._mix(channels)
 
-    def _mix(self, block: Block) -> Samples:
-        mean: Samples = block.mean(axis=1, dtype=np.float32)
-        power = _power(block)
-        if power.max() == 0 or _power(mean[:, None])[0] >= AGREEMENT * power.mean():
-            self._channel = -1
+    def _mix(self, channels: NDArray[np.float32]) -> Samples:
+        mean: Samples = channels.sum(axis=0)
+        mean /= np.float32(self._channels)
+        powers = [_power(channel) for channel in channels]
+        if _power(mean) >= AGREEMENT * sum(powers) / self._channels:
+            self._channel = None
             return mean
-        strongest = int(power.argmax())
-        if self._channel < 0 or power[strongest] > CLEARLY_STRONGER * power[self._channel]:
+        strongest = int(np.argmax(powers))
+        if self._channel is None or powers[strongest] > CLEARLY_STRONGER * powers[self._channel]:
             self._channel = strongest
-        return block[:, self._channel]
+        strongest_samples: Samples = channels[self._channel]
+        return strongest_samples
 
 
-def full_scale(block: Block) -> float:
+def full_scale(samples: NDArray[np.float32]) -> float:
     """What stands for full scale in the samples of a float file: 1, or that of the integers which they were.
 
     Whole numbers beyond -1 to 1 are integers; so is what is thirty times too loud, if a resampler has been at it.
     """
-    sizes = np.abs(block)
+    sizes = np.abs(samples)
     peak = float(sizes.max())
-    if peak <= 1.0 or ((block != np.rint(block)).any() and np.median(sizes[sizes > 0]) < LOUD):
+    if peak <= 1.0 or ((samples != np.rint(samples)).any() and np.median(sizes[sizes > 0]) < LOUD):
         return 1.0
     return next((scale for scale in FULL_SCALES if peak <= 1.5 * scale), FULL_SCALES[-1])
 
 
-def _power(block: Block) -> NDArray[np.float64]:
-    """Variance of every channel."""
-    squares = np.einsum("tc,tc->c", block, block, dtype=np.float64)
-    return squares / len(block) - block.mean(axis=0, dtype=np.float64) ** 2
+def _power(samples: Samples) -> float:
+    """Variance."""
+    centred = samples - samples.mean()
+    return float(np.dot(centred, centred)) / len(samples)

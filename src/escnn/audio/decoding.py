@@ -1,4 +1,4 @@
-"""Any file that libsndfile reads, its bytes, or an array: to mono float32 at the rate that is asked for, checked."""
+"""Any file that libsndfile or ffmpeg reads, its bytes, or an array: to mono float32 at the rate that is asked for."""
 
 from __future__ import annotations
 
@@ -6,33 +6,43 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
 from escnn.audio.array_file import ArrayFile
-from escnn.audio.truncation import declared_and_actual_bytes, lacks_last_page
+from escnn.audio.channels import Mixer
+from escnn.audio.channels import Samples as Samples
+from escnn.audio.formats.decoder import DECODING_ERRORS, OPENING_ERRORS, Block, BytesFile
+from escnn.audio.formats.ffmpeg import FfmpegFile, find_ffmpeg
+from escnn.audio.formats.ogg import lacks_last_page
+from escnn.audio.formats.signatures import LOOKED_AT, signature
+from escnn.audio.formats.sound_file import SoundFile
 from escnn.errors import AudioError, reason
 
-Samples = NDArray[np.float32]
 # A path, the content of a file, or samples (time,) or (time, channels) and their rate in Hz.
 Source = str | os.PathLike[str] | bytes | tuple[NDArray[Any], int]
 
+# Of files that libsndfile reads, and of those for which it takes ffmpeg.
 EXTENSIONS = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
+    {
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga", ".aif"),
+        *(".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".nist"),
+        *(".m4a", ".m4b", ".aac", ".wma", ".amr", ".3gp", ".webm", ".weba", ".mka", ".ac3", ".ape", ".wv", ".tta"),
+    }
 )
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000  # Hz
 MOST_CHANNELS = 32
+SHORTEST_SECONDS = 0.01
 LONGEST_SECONDS = 24 * 3600.0  # of a stream of blocks
 LONGEST_WAVEFORM_SECONDS = 3600.0  # of a sound that is held in memory as one array
-BLOCK_FRAMES = 1 << 13  # what is lost where a damaged file stops making sense
-LOUDEST = 1e10  # beyond this a float sample is damage: its power would overflow float32
+STEP = 2.0**-15  # of 16 bits: what varies by no more is silent
+TOLERANCE_SECONDS = 0.01  # between what a header promises and what is there
 
 _CONVERT_HINT = "supported are wav, flac, ogg, opus, mp3 and aiff; convert with `ffmpeg -i IN out.wav`"
 
@@ -111,11 +121,13 @@ class SoundReader:
         resampler = None
         if sample_rate is not None and sample_rate != own_rate:
             resampler = soxr.ResampleStream(own_rate, sample_rate, 1, dtype="float32")
-        mixer = Mixer(own_rate, self.info.channels, is_float=self.info.subtype.lower() in FLOATS)
+        is_float = self.info.subtype.lower().startswith(("float", "double"))
+        mixer = Mixer(own_rate, self.info.channels, is_float=is_float)
         for mono in mixer.mixed(self._decoded(longest_seconds)):
             self._low, self._high = min(self._low, mono.min()), max(self._high, mono.max())
             yield mono if resampler is None else resampler.resample_chunk(mono)
-        self._look_back(mixer)
+        self._check(mixer.silenced)
+        self.warnings += self._looking_back(mixer)
         if resampler is not None:
             yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
@@ -134,10 +146,11 @@ class SoundReader:
             raise AudioError(
                 f"{self.name}: cannot be decoded ({reason(error)})", code="damaged", hint=_CONVERT_HINT
             ) from error
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
 
-    def _look_back(self, mixer: Mixer) -> None:
-        """What the whole sound was like: an error if there was none, and warnings."""
-        silenced = mixer.silenced
+    def _check(self, silenced: int) -> None:
+        """Raise an error where all that was read is no sound; so many of its samples were `silenced`."""
         if self._frames == 0:
             raise AudioError(
                 f"{self.name}: 0 samples",
@@ -150,30 +163,32 @@ class SoundReader:
                 code="empty",
                 hint=f"at least {1000 * SHORTEST_SECONDS:g} ms are needed; was the copy cut off?",
             )
-        if self._high - self._low <= STEP:
-            if silenced or self._sound.lost:
-                found = "no sample is a number of -1 to 1" if silenced else "nothing of it can be decoded"
-                raise AudioError(f"{self.name}: {found}", code="damaged", hint=_CONVERT_HINT)
-            found = "zero" if self._low == self._high == 0 else "the same, but for the last of 16 bits"
-            raise AudioError(
-                f"{self.name}: silent, every sample is {found}", code="silent", hint="was the microphone muted?"
-            )
+        if self._high - self._low > STEP:
+            return
+        if silenced or self._sound.lost:
+            found = "its samples are no numbers of -1 to 1" if silenced else "nothing of it can be decoded"
+            raise AudioError(f"{self.name}: {found}", code="damaged", hint=_CONVERT_HINT)
+        found = "zero" if self._low == self._high == 0 else "the same, but for the last of 16 bits"
+        raise AudioError(
+            f"{self.name}: silent, every sample is {found}", code="silent", hint="was the microphone muted?"
+        )
+
+    def _looking_back(self, mixer: Mixer) -> Iterator[str]:
+        """What a person should know of the sound, once it is read."""
         if mixer.scale not in (None, 1.0):
-            self.warnings.append(f"written as integers in floats: divided by {mixer.scale:.0f}")
-        if silenced:
-            self.warnings.append(f"{silenced} samples were not finite numbers and were silenced")
-        self.warnings += self._sound.notes
+            yield f"written as integers in floats: divided by {mixer.scale:.0f}"
+        if mixer.silenced:
+            yield f"{mixer.silenced} samples were not finite numbers and were silenced"
+        yield from self._sound.notes
         lost, declared = self._sound.lost / self.info.sample_rate, self._sound.frames / self.info.sample_rate
         if lost:
-            self.warnings.append(
-                f"damaged: {self.seconds - lost:.2f} of {self.seconds:.2f} s could be read, the rest is silence"
-            )
-        if declared > self.seconds + TOLERANCE_SECONDS:
-            self.warnings.append(f"ends after {self.seconds:.2f} s, its header promised {declared:.2f} s")
+            yield f"damaged: {self.seconds - lost:.2f} of {self.seconds:.2f} s could be read, the rest is silence"
+        if declared > self.seconds + max(TOLERANCE_SECONDS, lost):
+            yield f"ends after {self.seconds:.2f} s, its header promised {declared:.2f} s"
         elif self._file is not None and lacks_last_page(self._file):
-            self.warnings.append(f"ends after {self.seconds:.2f} s, without the page that ends an Ogg stream")
+            yield f"ends after {self.seconds:.2f} s, without the page that ends an Ogg stream"
         if _status(self._file) != self._before:
-            self.warnings.append("it changed while it was read; is it still being written?")
+            yield "it changed while it was read; is it still being written?"
 
 
 def source_name(source: Source) -> str:
@@ -225,15 +240,17 @@ def load_audio(source: Source, sample_rate: int | None = None, *, name: str | No
 
 def _decoder(file: BinaryIO, name: str) -> SoundFile | FfmpegFile:
     """What can decode an open file: libsndfile, otherwise ffmpeg if it is there."""
-    head = file.read(LOOKED_AT)
-    if not head:
-        raise AudioError(f"{name}: the file is empty (0 bytes)", code="empty", hint="was the copy cut off?")
     try:
+        head = file.read(LOOKED_AT)
+        if not head:
+            raise AudioError(f"{name}: the file is empty (0 bytes)", code="empty", hint="was the copy cut off?")
         return SoundFile(file)
+    except OSError as error:
+        raise _unreadable(name, error) from error
     except OPENING_ERRORS as error:
         kind = signature(head)
         if kind is not None and not kind.demuxer:
-            raise AudioError(f"{name}: no sound but {kind.name}", code="not_audio", hint=_CONVERT_HINT) from error
+            raise AudioError(f"{name}: not an audio file but {kind.name}", code="not_audio") from error
         if kind is None:
             said = f"not an audio file libsndfile can read ({reason(error)})"
             raise AudioError(f"{name}: {said}", code="not_audio", hint=_CONVERT_HINT) from error
@@ -255,13 +272,20 @@ def _status(file: BinaryIO | None) -> tuple[int, int] | None:
 
 
 def _open_file(path: Path, name: str) -> BinaryIO:
-    if path.is_dir():
-        raise AudioError(f"{name}: is a folder", code="folder", hint="give the files in it")
-    if path.exists() and not path.is_file():
-        raise AudioError(f"{name}: neither a file nor a folder", code="unreadable", hint="copy the sound into a file")
     try:
-        return path.open("rb", buffering=0)
+        if path.is_dir():
+            os.scandir(path).close()  # one that cannot be read is an error of another kind
+            raise AudioError(f"{name}: is a folder", code="folder", hint="give the files in it")
+        if path.exists() and not path.is_file():
+            hint = "copy the sound into a file"
+            raise AudioError(f"{name}: neither a file nor a folder", code="unreadable", hint=hint)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         raise AudioError(f"{name}: no such file", code="missing") from error
     except (OSError, ValueError) as error:
-        raise AudioError(f"{name}: cannot be opened ({reason(error)})", code="unreadable") from error
+        raise _unreadable(name, error) from error
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def _unreadable(name: str, error: Exception) -> AudioError:
+    return AudioError(f"{name}: cannot be read ({reason(error)})", code="unreadable")

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from escnn.audio.decoding import EXTENSIONS, Source
-from escnn.errors import UsageError
+from escnn.audio.formats.signatures import LOOKED_AT, signature
+from escnn.errors import UsageError, reason
 
 STDIN = "-"
 LARGEST_PIPE = 1 << 30  # bytes
+OF_LIBSNDFILE = frozenset({"wav", "aiff", "caf", "flac", "ogg", "au", "mp3"})  # kinds that are read whatever their name
+LINKED, HIDDEN, OTHER = "linked folders", "hidden files and folders", "files that are no sounds"
 
 
 def collect_inputs(arguments: Sequence[str], files_from: str | None, stdin: BinaryIO) -> list[str]:
     """The names given as arguments, then those in the list `files_from` (one a line, ``-`` reads the list from stdin).
 
     Raises:
-        UsageError: there is none, the list cannot be read, or stdin is asked for twice.
+        UsageError: there is none, one is empty, the list cannot be read, or stdin is asked for twice.
     """
     names = [*arguments]
+    if "" in names:
+        raise UsageError("a sound has an empty name", hint="was a variable of the shell empty?")
     if files_from is not None:
         names += _read_list(files_from, stdin)
     if [*arguments, files_from].count(STDIN) > 1:
@@ -32,18 +41,24 @@ def collect_inputs(arguments: Sequence[str], files_from: str | None, stdin: Bina
 
 def is_one_sound(names: Sequence[str]) -> bool:
     """Whether `names` stand for exactly one sound, known without looking into folders."""
-    return len(names) == 1 and not Path(names[0]).is_dir()
+    return len(names) == 1 and not _is_folder(names[0])
 
 
-def find_sounds(names: Sequence[str], stdin: BinaryIO) -> Iterator[tuple[Source, str]]:
-    """Every sound as (source, name): a folder stands for the sounds in it and below, sorted; ``-`` for stdin."""
+def find_sounds(
+    names: Sequence[str], stdin: BinaryIO, left_out: Counter[str] | None = None
+) -> Iterator[tuple[Source, str]]:
+    """Every sound as (source, name): a folder stands for the sounds in it and below, sorted; ``-`` for stdin.
+
+    A folder that cannot be read stands for itself, as does one without a sound: opening it will say why. `left_out`
+    counts what else is passed over, by what it is: `LINKED`, `HIDDEN`, `OTHER`.
+    """
+    left_out = Counter() if left_out is None else left_out
     for name in names:
-        path = Path(name)
-        sounds = sorted(_sounds_below(path)) if name != STDIN and path.is_dir() else []
+        sounds = sorted(_sounds_below(Path(name), left_out)) if name != STDIN and _is_folder(name) else []
         if sounds:
             yield from ((sound, str(sound)) for sound in sounds)
         else:
-            yield one_sound(name, stdin)  # a file; or a folder without a sound, which opening it will say
+            yield one_sound(name, stdin)
 
 
 def one_sound(name: str, stdin: BinaryIO) -> tuple[Source, str]:
@@ -55,23 +70,59 @@ def one_sound(name: str, stdin: BinaryIO) -> tuple[Source, str]:
             )
         return _read_pipe(stdin, "stdin"), STDIN
     path = Path(name)
-    if path.is_fifo():  # a pipe can be read only once, from its beginning: decoding has to go back and forth
-        with path.open("rb") as pipe:
-            return _read_pipe(pipe, name), name
+    with suppress(OSError):  # opening the sound will say it
+        if path.is_fifo():  # a pipe can be read only once, from its beginning: decoding has to go back and forth
+            with path.open("rb") as pipe:
+                return _read_pipe(pipe, name), name
     return path, name
 
 
-def _sounds_below(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names if Path(name).suffix.lower() in EXTENSIONS)
+def _is_folder(name: str) -> bool:
+    with suppress(OSError):  # a name that is too long, or below a folder that cannot be read
+        return Path(name).is_dir()
+    return False
+
+
+def _sounds_below(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        yield folder
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith("."):
+            # macOS leaves a `._clip.wav` beside a clip: no sound, and nothing that a person knows of.
+            left_out[HIDDEN] += not entry.name.startswith("._") and (_is_named_as_sound(path) or entry.is_dir())
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _sounds_below(path, left_out)
+        elif entry.is_dir():
+            left_out[LINKED] += 1
+        elif _is_named_as_sound(path) or (entry.is_file() and _begins_as_sound(path)):
+            yield path
+        else:
+            left_out[OTHER] += 1
+
+
+def _is_named_as_sound(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS
+
+
+def _begins_as_sound(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        kind = signature(file.read(LOOKED_AT))
+        return kind is not None and kind.demuxer in OF_LIBSNDFILE
+    return False
 
 
 def _read_list(files_from: str, stdin: BinaryIO) -> list[str]:
     try:
         data = stdin.read() if files_from == STDIN else Path(files_from).read_bytes()
-    except OSError as error:
-        raise UsageError(f"--files-from {files_from}: cannot be read ({error.strerror or error})") from error
-    return [os.fsdecode(line) for line in data.splitlines() if line.strip()]
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell's `>` writes it
+            return [line for line in re.split(r"\r\n|\r|\n", data.decode("utf-16")) if line.strip()]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--files-from {files_from}: cannot be read ({reason(error)})") from error
+    return [os.fsdecode(line) for line in data.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
 
 
 def _read_pipe(pipe: BinaryIO, name: str) -> bytes:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from escnn.audio.decoding import Samples
+from escnn.audio.channels import Samples
+from escnn.audio.decoding import STEP, SoundReader
+from escnn.audio.log_mel import AudioConfig
+from escnn.errors import AudioError
+
+SPECTRUM_SAMPLES = 8192  # of which a spectrum is taken
+DULL_HZ = 8_000.0  # a sound that reaches no higher lacks most of what a model hears up to 20 kHz
+NOTHING_ABOVE = "nothing above "  # how the warning of one begins
+FAINT = 1e-6  # share of the power of a sound that is nothing
+QUIET = 1e-6  # power of a window beside that of the loudest: 60 dB
+RESAMPLED = 2.5  # times as much as before may silence vary once it is resampled
 
 
 def cut_windows(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
@@ -29,6 +39,91 @@ def cut_windows(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
         yield np.concatenate((previous, rest))[-length:]
 
 
+def read_windows(reader: SoundReader, config: AudioConfig) -> Iterator[tuple[int, Samples]]:
+    """The windows of a sound at the model's rate, each with its number; those of digital silence are left out.
+
+    Once all are read, what a person should know of them is among the reader's warnings.
+
+    Raises:
+        AudioError: as `SoundReader.blocks` does, or all windows are silent.
+    """
+    length = config.window_samples
+    step = STEP if reader.info.sample_rate == config.sample_rate else RESAMPLED * STEP
+    samples = 0
+    count = 0
+    powers: list[float] = []
+    highest = 0.0
+
+    def counted() -> Iterator[Samples]:
+        nonlocal samples
+        for block in reader.blocks(config.sample_rate):
+            samples += len(block)
+            yield block
+
+    for index, window in enumerate(cut_windows(counted(), length)):
+        count += 1
+        new = window[:samples] if index == 0 else window[-min(length, samples - index * length) :]
+        if new.max() - new.min() <= step:
+            continue
+        powers.append(float(np.dot(window, window)) / length - float(window.mean()) ** 2)
+        if highest < DULL_HZ < config.f_max:
+            highest = max(highest, highest_frequency(window, config.sample_rate))
+        yield index, window
+    if not powers:
+        raise AudioError(
+            f"{reader.name}: silent, no window of it varies by more than the last of 16 bits",
+            code="silent",
+            hint="was the microphone muted?",
+        )
+    reader.warnings += _warnings(reader.seconds, config, count, powers, highest)
+
+
+def _warnings(
+    seconds: float, config: AudioConfig, count: int, powers: Sequence[float], highest: float
+) -> Iterator[str]:
+    """What a person should know of the windows of a sound: `count` of them, `powers` of those that are not silent."""
+    if len(powers) < count:
+        yield f"{count - len(powers)} of {count} windows are digital silence and were left out"
+    if seconds < 0.99 * config.clip_seconds:
+        yield (
+            f"the sound lasts {seconds:.2f} s: silence was added after it to fill the network's window of "
+            f"{config.clip_seconds:g} s"
+        )
+    if quiet := sum(power < QUIET * max(powers) for power in powers):
+        yield f"{quiet} of {count} windows are more than 60 dB below the loudest, and count as much"
+    if 0 < highest < DULL_HZ < config.f_max:
+        yield f"{NOTHING_ABOVE}{_hertz(highest)} in this sound; the model hears to {_hertz(config.f_max)}"
+
+
 def window_start(index: int, clip_seconds: float, seconds: float) -> float:
     """Where window `index` begins in a sound of so many `seconds`, itself in seconds: the last ends with the sound."""
     return min(index * clip_seconds, max(0.0, seconds - clip_seconds))
+
+
+def window_weight(index: int, clip_seconds: float, seconds: float) -> float:
+    """Which share of window `index` the windows before it do not hold: 1, but for the last one."""
+    return min(1.0, max(0.01, round(seconds / clip_seconds - index, 9)))
+
+
+def highest_frequency(samples: Samples, sample_rate: int) -> float:
+    """How high a sound reaches, in Hz: what lies above is no louder than the last of 16 bits, or 60 dB below the rest.
+
+    Once `DULL_HZ` is reached, the rest is not looked at. 0 where all of it is as faint.
+    """
+    size = min(SPECTRUM_SAMPLES, len(samples))
+    taper = np.hanning(size).astype(np.float32)
+    highest = 0.0
+    for start in range(0, len(samples) - size + 1, size):
+        spectrum = np.square(np.abs(np.fft.rfft(samples[start : start + size] * taper)))
+        above = np.cumsum(spectrum[::-1])[::-1]  # power at and above each frequency
+        limit = max(STEP**2 * size * float(np.square(taper).sum()) / 2, FAINT * above[0])
+        heard = np.flatnonzero(above > limit)
+        if len(heard):
+            highest = max(highest, float(heard[-1]) * sample_rate / size)
+        if highest >= DULL_HZ:
+            break
+    return highest
+
+
+def _hertz(frequency: float) -> str:
+    return f"{frequency / 1000:.2g} kHz" if frequency >= 1000 else f"{round(frequency, -1):.0f} Hz"

@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
+from escnn.cli.commands.cache import cache
 from escnn.cli.commands.download import download
 from escnn.cli.commands.evaluate import evaluate
+from escnn.cli.commands.export import export
 from escnn.cli.commands.predict import predict
 from escnn.cli.commands.train import train
 from escnn.cli.commands.visualize import visualize
 from escnn.cli.console import Console, keep_stdout_for_results
-from escnn.cli.signals import ErrorHandlingGroup, install_sigterm_handler, interrupted
+from escnn.cli.signals import ErrorHandlingGroup, install_signal_handlers, interrupted
 from escnn.version import __version__
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ app.command(epilog="Example: escnn train --epochs 100 --fold 5")(train)
 app.command(epilog="Example: escnn evaluate --model runs/fold5-1")(evaluate)
 app.command(epilog="Example: escnn predict clip.wav | jq .predictions[0].label")(predict)
 app.command(epilog="Example: escnn visualize clip.wav --out report/")(visualize)
+app.command(rich_help_panel="More", epilog="Example: escnn export --out model.onnx")(export)
+app.command(rich_help_panel="More", epilog="Example: escnn cache --clear")(cache)
 
 
 def _show_version(value: bool) -> None:
@@ -50,7 +54,7 @@ def root(
 def main() -> None:
     """Entry point of the command `escnn`."""
     try:
-        install_sigterm_handler()
+        install_signal_handlers()
         keep_stdout_for_results()
         app()
     except KeyboardInterrupt as stop:  # earlier than any command

@@ -43,7 +43,8 @@ class Console:
 
     def on_stderr(self) -> rich.console.Console:
         """Rich's console on stderr. Markup would eat [brackets] in file names."""
-        return _Unbreakable(file=self.stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        file: Any = _Forgiving(self.stderr)
+        return rich.console.Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
         """Something good to know, on stderr."""
@@ -105,15 +106,28 @@ class Console:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())  # type: ignore[union-attr]
 
     def _say(self, text: Text) -> None:
-        with suppress(OSError, ValueError):  # stderr is gone or full: that ends no work
-            self.on_stderr().print(text)
+        self.on_stderr().print(text)
 
 
-class _Unbreakable(rich.console.Console):
-    """One that does not end the program when nobody reads it any more."""
+class _Forgiving:
+    """A stderr that may be full, or nobody's any more, as when a terminal was closed: that ends no work."""
 
-    def on_broken_pipe(self) -> None:
-        """Go on without words."""
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write `text` if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what was written if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def printable(text: str) -> Text:
@@ -127,7 +141,12 @@ def keep_stdout_for_results() -> None:
 
     It would stand among the JSON. What Python writes goes where it went.
     """
-    if sys.stdout is None or sys.stderr is None:  # closed by the caller: nothing to keep apart
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by the caller: the next file that is opened would be printed into
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
         return
     sys.stdout.flush()
     ours = os.fdopen(os.dup(1), "wb")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from escnn.cli.console import Console
+from escnn.names import expanded
+
+PATH: dict[str, Any] = {"parser": expanded, "metavar": "<path>"}  # every option that names a file or a folder
 
 
 class DeviceName(StrEnum):
@@ -52,11 +55,13 @@ Verbose = Annotated[
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", show_default="$ESCNN_DATA, or ESC-50 as downloaded", help="Folder of the data set."),
+    typer.Option("--data", show_default="$ESCNN_DATA, or ESC-50 as downloaded", help="Folder of the data set.", **PATH),
 ]
 ModelPath = Annotated[
     Path | None,
-    typer.Option("--model", envvar="ESCNN_MODEL", show_default="the bundled one", help="Model file or run folder."),
+    typer.Option(
+        "--model", envvar="ESCNN_MODEL", show_default="the bundled one", help="Model file or run folder.", **PATH
+    ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]
 TestTimeAugmentation = Annotated[

@@ -1,16 +1,20 @@
-"""How a command ends: a line on stderr and an exit code, whatever went wrong; Ctrl-C and SIGTERM."""
+"""How a command ends: a line on stderr and an exit code, whatever went wrong; Ctrl-C, SIGTERM and SIGHUP."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from escnn.cli.console import Console
-from escnn.errors import EscnnError, Terminated
+from escnn.cli.console import Console, printable
+from escnn.errors import EscnnError, OutputError, Terminated, UsageError, reason
 
 
 class ErrorHandlingGroup(TyperGroup):
@@ -19,8 +23,12 @@ class ErrorHandlingGroup(TyperGroup):
     def make_context(self, *args: Any, **extra: Any) -> Any:
         """Understand the command line; a signal that comes as early as this ends like any other."""
         extra.setdefault("obj", Console())
+        for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):  # a terminal 0 wide, as under `script`, would hide it all
+            if not (os.environ.get(name, "").isdecimal() and int(os.environ[name])):
+                os.environ.pop(name, None)
         try:
-            return super().make_context(*args, **extra)
+            with _plain_usage_errors():
+                return super().make_context(*args, **extra)
         except KeyboardInterrupt as stop:
             raise typer.Exit(interrupted(extra["obj"], stop)) from stop
 
@@ -28,8 +36,9 @@ class ErrorHandlingGroup(TyperGroup):
         """Run a command; errors that a person can mend never show a traceback."""
         console: Console = ctx.obj
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _plain_usage_errors():
                 warnings.showwarning = lambda message, *_, **__: console.warning(str(message))
+                _check_working_folder()
                 return super().invoke(ctx)
         except EscnnError as problem:
             console.error(problem)
@@ -42,39 +51,69 @@ class ErrorHandlingGroup(TyperGroup):
         except Exception as error:
             if isinstance(error, typer.Abort) or hasattr(error, "exit_code"):
                 raise  # typer's own: usage errors, and the way out
-            console.error(_torch_pair_error(error) or _bug(error))
-            code = 1
+            translated = foreign_error(error)
+            console.error(translated)
+            code = translated.exit_code
         raise typer.Exit(code)
 
 
-def install_sigterm_handler() -> None:
-    """Let SIGTERM end a command as Ctrl-C does, with nothing half-written."""
+def install_signal_handlers() -> None:
+    """Let SIGTERM, and SIGHUP when a terminal is closed, end a command as Ctrl-C does, with nothing half-written."""
     signal.signal(signal.SIGTERM, _terminate)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` ignores it
+        signal.signal(signal.SIGHUP, _terminate)
 
 
 def interrupted(console: Console, stop: KeyboardInterrupt) -> int:
     """Say so; gives the exit code."""
     console.warning("interrupted")
-    return 143 if isinstance(stop, Terminated) else 130
+    return stop.exit_code if isinstance(stop, Terminated) else 130
 
 
-def _torch_pair_error(error: Exception) -> EscnnError | None:
-    """torch and torchaudio that do not go together, said in one line."""
-    text = str(error)
-    if "compiled with different CUDA versions" not in text and "libc10_cuda" not in text:
-        return None
-    return EscnnError(
-        "torch and torchaudio that are installed do not go together",
-        hint="`pip install 'torch>=2.10,<2.15' 'torchaudio>=2.10'` installs a pair that does",
-    )
+def foreign_error(error: Exception) -> EscnnError:
+    """What no other door has translated, said in one line. Only what the machine is not to blame for is a bug."""
+    text = f"{type(error).__name__}: {error}"
+    if "compiled with different CUDA versions" in text or "libc10_cuda" in text:
+        return EscnnError(
+            "torch and torchaudio that are installed do not go together",
+            hint="`pip install 'torch>=2.10,<2.15' 'torchaudio>=2.10'` installs a pair that does",
+        )
+    if isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        return EscnnError(
+            f"not enough memory ({reason(error)})", hint="close other programs; train with a smaller --batch-size"
+        )
+    if isinstance(error, ImportError) and not (error.name or "").startswith("escnn"):
+        return EscnnError(
+            f"a library cannot be loaded ({reason(error)})", hint="install escnn again, into an environment of its own"
+        )
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        kind = OutputError if errno.errorcode.get(error.errno or 0) in _FULL else EscnnError
+        return kind(f"{where}{reason(error)}", hint="the system refuses it; -v shows where in the code that was")
+    return EscnnError(text, hint="this is a bug in escnn; run it again with -v to see where it is")
 
 
-def _bug(error: Exception) -> EscnnError:
-    """What nobody foresaw, said in one line."""
-    return EscnnError(
-        f"{type(error).__name__}: {error}", hint="this is a bug in escnn; run it again with -v to see where it is"
-    )
+_FULL = ("ENOSPC", "EDQUOT", "EROFS")
+_OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory", "bad allocation", "bad_alloc")  # torch, ONNX Runtime
 
 
-def _terminate(_signal: int, _frame: object) -> None:
-    raise Terminated
+def _check_working_folder() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as error:  # libraries end the process over it, and in words of their own
+        raise UsageError("the working folder does not exist any more", hint="cd to another one first") from error
+
+
+@contextmanager
+def _plain_usage_errors() -> Iterator[None]:
+    """Let no name on the command line, which may be a file's, steer the terminal."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = printable(message).plain  # type: ignore[attr-defined]
+        raise
+
+
+def _terminate(number: int, _frame: object) -> None:
+    raise Terminated(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,15 +17,15 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from escnn import cache
 from escnn.audio.decoding import Samples, open_sound
 from escnn.audio.log_mel import AudioConfig
-from escnn.audio.windows import cut_windows
+from escnn.audio.windows import read_windows
 from escnn.config import to_json
 from escnn.data.dataset import Clip, Dataset
-from escnn.errors import AudioError, DatasetError, reason
-from escnn.files import atomic_path, cache_folder
+from escnn.errors import AudioError, DatasetError, OutputError, reason
 
-FEATURES_VERSION = 1  # of the log-mel and of windows; another one makes caches stale
+FEATURES_VERSION = 2  # of the log-mel and of windows; another one makes caches stale
 
 LogMels = Callable[[Samples], NDArray[np.float32]]  # waveforms (windows, time) to dB (windows, mels, frames)
 
@@ -46,8 +47,8 @@ def load_features(
 ) -> Features:
     """Log-mels of every clip, from the cache if they are there, otherwise computed once and kept.
 
-    The cache is a file below `cache_folder()` named after everything that decides its content: audio settings, and the
-    clips' paths, sizes and times of last change.
+    The cache is a file named after everything that decides its content: audio settings, and the clips' paths, sizes
+    and times of last change. Where it cannot be kept, they are computed each time, with a warning.
 
     Args:
         dataset: the clips.
@@ -58,14 +59,30 @@ def load_features(
     Raises:
         DatasetError: a clip cannot be read; every unreadable one is counted, the first few are named.
     """
-    path = cache_folder() / "features" / f"{_features_key(dataset, config)}.safetensors"
-    if not path.exists():
-        decibels, owner = _compute_features(dataset, config, log_mels, on_progress)
-        with atomic_path(path) as part:
-            safetensors.numpy.save_file({"decibels": decibels, "clip": owner}, part)
+    name = f"{_features_key(dataset, config)}.safetensors"
+    if found := _from_cache(name):
+        return found
+    decibels, owner = _compute_features(dataset, config, log_mels, on_progress)
+    try:
+        cache.keep(
+            "features", name, lambda part: safetensors.numpy.save_file({"decibels": decibels, "clip": owner}, part)
+        )
+    except (OutputError, safetensors.SafetensorError) as error:  # the latter: a full disk
+        warnings.warn(f"log-mels are not kept for the next time: {reason(error)}; {cache.HELPS}", stacklevel=2)
+        return Features(decibels, owner)
+    return _from_cache(name) or Features(decibels, owner)
+
+
+def _from_cache(name: str) -> Features | None:
+    """Log-mels left on disk until they are looked at; None if they are not there, or not for this user to read."""
+    path = cache.find("features", name)
+    if path is None:
+        return None
     try:
         return Features(_mapped(path, "decibels"), _mapped(path, "clip"))
-    except (safetensors.SafetensorError, KeyError, OSError, ValueError, TypeError) as error:
+    except OSError:  # of the disk: no damage
+        return None
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         path.unlink(missing_ok=True)
         raise DatasetError(
             f"{path}: damaged feature cache ({reason(error)})", hint="it was removed; run the command again"
@@ -114,7 +131,7 @@ def _read_ahead(dataset: Dataset, config: AudioConfig) -> Iterator[Samples | Aud
     def read(clip: Clip) -> Samples | AudioError:
         try:
             with open_sound(clip.path) as reader:
-                return np.stack(list(cut_windows(reader.blocks(config.sample_rate), config.window_samples)))
+                return np.stack([window for _, window in read_windows(reader, config)])
         except AudioError as error:
             return error
 

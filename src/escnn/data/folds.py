@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from escnn.data.dataset import FOLDS, Clip, Dataset
 from escnn.errors import DatasetError
+
+ALL = tuple(range(1, FOLDS + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,16 @@ def split(dataset: Dataset, fold: int, validation_fold: int | None) -> Split:
         validation_fold: the fold to choose the epoch on, if any.
 
     Raises:
-        DatasetError: a fold holds no clip, or some class has none left to train on.
+        DatasetError: a fold holds no clip, some class has none left to train on, or there is nothing to tell apart.
     """
+    _check_trainable(dataset)
     apart = {fold, validation_fold}
     train_clips = tuple(clip for clip in dataset.clips if clip.fold not in apart)
-    if len({clip.class_id for clip in train_clips}) < len(dataset.labels):
-        raise DatasetError(f"{dataset.root}: some class has no clip left to train on", hint="give it more clips")
+    if absent := set(range(len(dataset.labels))) - {clip.class_id for clip in train_clips}:
+        raise DatasetError(
+            f"{dataset.root}: some class has no clip left to train on: {dataset.labels[min(absent)]!r:.60}",
+            hint="give it more clips",
+        )
     return Split(
         train=train_clips,
         validation=dataset.fold(validation_fold) if validation_fold else (),
@@ -43,13 +50,51 @@ def split(dataset: Dataset, fold: int, validation_fold: int | None) -> Split:
     )
 
 
-def deal(root: Path, class_id: int, paths: Sequence[Path], seed: int) -> list[Clip]:
-    """The clips of one class, shuffled with `seed` and dealt to folds.
+def deal(
+    contents: Sequence[str], seed: int, known: Mapping[str, int] | None = None, folds: Sequence[int] = ALL
+) -> list[int]:
+    """The folds of a class's clips, which follow from what they hold: not from their names, and not from their order.
 
-    Folds are dealt from the last one down, so that even a class of two clips has one in fold 5 and one outside.
+    Where some have a fold already, only the others are dealt: each to the fold that has fewest of the class, from the
+    last one down, so that even a class of two clips has one in the last fold and one outside. Copies stay together.
+
+    Args:
+        contents: the hash of every clip's content.
+        seed: of the order in which they are dealt.
+        known: folds of some contents.
+        folds: those to deal to.
     """
-    order = np.random.default_rng([seed, class_id]).permutation(len(paths))
-    return [
-        Clip(paths[index].relative_to(root).as_posix(), paths[index], class_id, FOLDS - place % FOLDS)
-        for place, index in enumerate(order)
-    ]
+    fold_of = {content: fold for content, fold in (known or {}).items() if content in set(contents)}
+    copies = Counter(contents)
+    filled = Counter(dict.fromkeys(folds, 0))
+    for content, fold in fold_of.items():
+        filled[fold] += copies[content]
+    for content in sorted(copies.keys() - fold_of.keys(), key=lambda content: _shuffled(seed, content)):
+        fold_of[content] = min(folds, key=lambda fold: (filled[fold], -fold))
+        filled[fold_of[content]] += copies[content]
+    return [fold_of[content] for content in contents]
+
+
+def deal_as_0_1_0(count: int, class_id: int, seed: int) -> list[int]:
+    """The folds that 0.1.0 gave the `count` clips of a class, sorted by name; its models know their folds by number."""
+    order = np.random.default_rng([seed, class_id]).permutation(count).tolist()
+    return [FOLDS - order.index(index) % FOLDS for index in range(count)]
+
+
+def _shuffled(seed: int, content: str) -> str:
+    return hashlib.sha256(f"{seed}/{content}".encode()).hexdigest()
+
+
+def _check_trainable(dataset: Dataset) -> None:
+    if len(dataset.labels) < 2:
+        raise DatasetError(
+            f"{dataset.root}: 1 class, {dataset.labels[0]!r:.60}: nothing to tell apart",
+            hint="make one folder per class, named after it, with its sounds inside",
+        )
+    counts = Counter(clip.class_id for clip in dataset.clips)
+    for class_id, label in enumerate(dataset.labels):
+        if counts[class_id] == 1 and not dataset.has_own_folds:
+            raise DatasetError(
+                f"{dataset.root}: class {label!r:.60} holds 1 sound",
+                hint="a class needs at least 2, better 20 and more",
+            )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from escnn.cache import default_data_folder
 from escnn.data.dataset import Dataset
 from escnn.data.sources import open_dataset
 from escnn.errors import DatasetError, UsageError
 from escnn.evaluation.evaluation import Evaluation
-from escnn.files import default_data_folder
 from escnn.inference.classifier import Classifier
 from escnn.inference.prediction import Failure
 from escnn.model.model_file import ModelCard
@@ -115,7 +115,7 @@ def evaluate_fold(
         models={fold: card},
         data_name=dataset.root.name,
         data_digest=dataset.digest,
-        tta=classifier.runtime.tta,
+        tta=classifier.tta,
         versions=classifier.runtime.versions,
     )
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from escnn.audio.decoding import Samples, Source, open_sound, source_name
-from escnn.audio.windows import cut_windows, window_start
-from escnn.errors import AudioError, UsageError, closest
+from escnn.audio.decoding import Source, open_sound, source_name
+from escnn.audio.windows import read_windows, window_start, window_weight
+from escnn.errors import AudioError, ModelError, UsageError, closest
 from escnn.inference.prediction import Failure, Prediction
+from escnn.inference.read_ahead import read_ahead
+from escnn.inference.test_time_augmentation import augmented, check_tta
 from escnn.model.model_file import ModelCard, read_model
 
 if TYPE_CHECKING:
+    from escnn.inference.onnx_runtime import OnnxRuntime
     from escnn.network.runtime import TorchRuntime
 
+RUNTIMES = ("auto", "onnx", "torch")
 BATCH_WINDOWS = 4  # as fast as 16 on a CPU, with a third of the memory
+AHEAD_WINDOWS = 12  # got ready while the network is at work
+
+OnProgress = Callable[[str, float], None]
 
 
 class Classifier:
@@ -28,24 +36,48 @@ class Classifier:
     [('dog', 0, 0.93)]
     """
 
-    def __init__(self, runtime: TorchRuntime) -> None:
-        self.runtime = runtime
+    def __init__(self, runtime: OnnxRuntime | TorchRuntime, *, tta: int = 1) -> None:
+        check_tta(tta)
+        self.runtime, self.tta = runtime, tta
         self.card: ModelCard = runtime.card
 
     @classmethod
-    def load(cls, model: Path | str | None = None, *, device: str = "auto", tta: int = 1) -> Classifier:
+    def load(
+        cls,
+        model: Path | str | None = None,
+        *,
+        device: str = "auto",
+        tta: int = 1,
+        runtime: str = "auto",
+        threads: int | None = None,
+    ) -> Classifier:
         """Open a model file or a run folder; None is the bundled model.
 
-        With `tta` (test-time augmentation) above 1, every window is scored in that many ways and the scores are
-        averaged: slower by that factor, a little more accurate.
+        Args:
+            model: a model file or a run folder.
+            device: auto, cpu, cuda or mps. To look for a GPU takes torch's import, so auto is the CPU unless `runtime`
+                is torch.
+            tta: test-time augmentation: score every window in that many ways and average; slower by that factor, a
+                little more accurate.
+            runtime: onnx (ONNX Runtime on the CPU; starts in a fraction of a second), torch, or auto: onnx, unless the
+                device asks for torch.
+            threads: of the network, by default as many as there are cores; 1 where many processes run side by side.
 
         Raises:
             ModelError: there is no model, or a damaged one.
-            UsageError: the device is not there, or `tta` is not 1 to 5.
+            UsageError: the device or the runtime is not there, or `tta` is not 1 to 5.
         """
-        from escnn.network.runtime import TorchRuntime, choose_device
+        if runtime not in RUNTIMES:
+            raise UsageError(f"runtime {runtime!r:.60}: must be one of {', '.join(RUNTIMES)}")
+        if runtime == "onnx" and device not in ("auto", "cpu"):
+            raise UsageError(f"runtime onnx computes on the CPU, not on {device!r:.60}", hint="use runtime torch")
+        if runtime == "torch" or device not in ("auto", "cpu"):
+            from escnn.network.runtime import TorchRuntime, choose_device
 
-        return cls(TorchRuntime(read_model(model), choose_device(device), tta=tta))
+            return cls(TorchRuntime(read_model(model), choose_device(device), threads=threads), tta=tta)
+        from escnn.inference.onnx_runtime import OnnxRuntime
+
+        return cls(OnnxRuntime(read_model(model, lazily=True), threads=threads), tta=tta)
 
     def predict(self, source: Source, name: str | None = None) -> Prediction:
         """Name the sound in a file, given as a path or as its bytes, or in an array.
@@ -62,36 +94,62 @@ class Classifier:
             raise result.error
         return result
 
-    def predict_files(self, sources: Iterable[tuple[Source, str]]) -> Iterator[Prediction | Failure]:
+    def predict_files(
+        self, sources: Iterable[tuple[Source, str]], on_progress: OnProgress | None = None
+    ) -> Iterator[Prediction | Failure]:
         """Name the sounds in many files, given as (source, name); one result each, in order, as soon as it is known.
 
         Windows of different files share a batch; memory does not grow with the number or the length of the files.
+        Decoding and log-mels are computed in a thread, ahead of the network.
+
+        Args:
+            sources: the sounds.
+            on_progress: called with (name, seconds of it that were scored) after each batch.
         """
-        config = self.card.audio
-        waiting: list[_Pending] = []
-        batch: list[tuple[_Pending, Samples]] = []
-        for source, name in sources:
-            sound = _Pending(name)
-            waiting.append(sound)
-            try:
-                with open_sound(source, name) as reader:
-                    for window in cut_windows(reader.blocks(config.sample_rate), config.window_samples):
-                        sound.windows += 1
-                        batch.append((sound, window))
-                        if len(batch) == BATCH_WINDOWS:
-                            self._score(batch)
-                            batch = []
-                sound.seconds, sound.warnings, sound.read = reader.seconds, tuple(reader.warnings), True
-            except AudioError as error:
-                sound.error = error
+        waiting: deque[_Pending] = deque()
+        batch: list[tuple[_Pending, NDArray[np.float32]]] = []
+        for sound, log_mel in read_ahead(self._log_mels(sources), AHEAD_WINDOWS):
+            if log_mel is None:
+                waiting.append(sound)
+            else:
+                batch.append((sound, log_mel))
+            if len(batch) == BATCH_WINDOWS:
+                self._score(batch)
+                if on_progress:
+                    on_progress(sound.name, (sound.windows[-1] + 1) * self.card.audio.clip_seconds)
+                batch = []
             while waiting and waiting[0].done:
-                yield waiting.pop(0).result(self.card)
+                yield waiting.popleft().result(self.card)
         self._score(batch)
         yield from (sound.result(self.card) for sound in waiting)
 
-    def scores(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scores (windows, classes), rows adding up to one, of waveforms (windows, time) at the model's rate."""
-        return self.runtime.scores(windows)
+    def _log_mels(self, sources: Iterable[tuple[Source, str]]) -> Iterator[tuple[_Pending, NDArray[np.float32] | None]]:
+        """Every sound, and after it the log-mel of each of its windows, (mels, frames)."""
+        for source, name in sources:
+            sound = _Pending(name)
+            yield sound, None
+            try:
+                with open_sound(source, name) as reader:
+                    for index, window in read_windows(reader, self.card.audio):
+                        sound.windows.append(index)
+                        yield sound, self.runtime.log_mels(window[None])[0]
+                sound.seconds, sound.warnings, sound.ended = reader.seconds, tuple(reader.warnings), True
+            except AudioError as error:
+                sound.error = error
+
+    def scores(self, log_mels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores (windows, classes), rows adding up to one, of log-mels in dB, (windows, mels, frames).
+
+        Raises:
+            ModelError: they are no numbers, as those of a model with absurd weights.
+        """
+        ways = [self.runtime.scores(way) for way in augmented(log_mels, self.tta)]
+        mean: NDArray[np.float32] = ways[0] if len(ways) == 1 else np.mean(ways, axis=0, dtype=np.float32)
+        if not np.isfinite(mean).all():
+            raise ModelError(
+                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
+            )
+        return mean
 
     def class_ids(self, names: Sequence[str]) -> list[int]:
         """The ids of classes, named by their labels; a space will do for an underscore.
@@ -108,9 +166,9 @@ class Classifier:
                 raise UsageError(f"the model has no class {name!r}", hint=closest(name, ids) or some)
         return [ids[name] for name in wanted]
 
-    def _score(self, batch: list[tuple[_Pending, Samples]]) -> None:
+    def _score(self, batch: list[tuple[_Pending, NDArray[np.float32]]]) -> None:
         if batch:
-            scores = self.scores(np.stack([window for _, window in batch]))
+            scores = self.scores(np.stack([log_mel for _, log_mel in batch]))
             for (sound, _), row in zip(batch, scores, strict=True):
                 sound.scores.append(row.copy())  # the row alone: what it is part of takes more memory
 
@@ -120,28 +178,38 @@ class _Pending:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.windows = 0
+        self.windows: list[int] = []  # numbers of those that are scored
         self.scores: list[NDArray[np.float32]] = []
         self.seconds = 0.0
         self.warnings: tuple[str, ...] = ()
-        self.read = False
+        self.ended = False  # all of it was read
         self.error: AudioError | None = None
 
     @property
     def done(self) -> bool:
-        return self.error is not None or (self.read and len(self.scores) == self.windows)
+        return self.error is not None or (self.ended and len(self.scores) == len(self.windows))
 
     def result(self, card: ModelCard) -> Prediction | Failure:
         if self.error is not None:
             return Failure(self.name, self.error, card)
-        return prediction_of(self.name, self.seconds, np.stack(self.scores), card, self.warnings)
+        return prediction_of(self.name, self.seconds, self.windows, np.stack(self.scores), card, self.warnings)
 
 
 def prediction_of(
-    name: str, seconds: float, window_scores: NDArray[np.float32], card: ModelCard, warnings: Sequence[str]
+    name: str,
+    seconds: float,
+    windows: Sequence[int],
+    window_scores: NDArray[np.float32],
+    card: ModelCard,
+    warnings: Sequence[str],
 ) -> Prediction:
-    """The prediction that follows from the scores of a sound's windows, (windows, classes)."""
-    # Mean of probabilities, not of logits: one very sure window must not outvote the rest.
-    mean = window_scores.mean(axis=0, dtype=np.float64).astype(np.float32)
-    starts = (window_start(index, card.audio.clip_seconds, seconds) for index in range(len(window_scores)))
-    return Prediction(name, seconds, mean, window_scores, tuple(starts), card, tuple(warnings))
+    """The prediction that follows from the scores, (windows, classes), of those windows of a sound that have a number
+    in `windows`.
+    """
+    length = card.audio.clip_seconds
+    # Mean of probabilities, not of logits: one very sure window must not outvote the rest. What the last window shares
+    # with the one before it counts once.
+    weights = np.array([window_weight(index, length, seconds) for index in windows])
+    mean = np.average(window_scores.astype(np.float64), axis=0, weights=weights).astype(np.float32)
+    starts = tuple(window_start(index, length, seconds) for index in windows)
+    return Prediction(name, seconds, mean, window_scores, starts, card, tuple(warnings))

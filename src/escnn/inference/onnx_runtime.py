@@ -14,9 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from escnn.audio.log_mel import LogMel
-from escnn.errors import ModelError
-from escnn.files import cached_bytes
-from escnn.inference.test_time_augmentation import augmented, check_tta
+from escnn.cache import cached_file
 from escnn.model.model_file import ModelFile
 from escnn.version import __version__
 
@@ -28,33 +26,24 @@ GRAPH_VERSION = 1  # of `model.onnx_graph`; another one makes cached graphs stal
 
 
 class OnnxRuntime:
-    """The network of a model file as an ONNX graph, ready to compute.
+    """The network of a model file as an ONNX graph, ready to compute with so many `threads`, by default all cores."""
 
-    With `tta` (test-time augmentation) above 1, every window is scored in that many ways and the scores are averaged.
-    `threads` is how many the network uses, by default as many as the process has cores.
-    """
-
-    def __init__(self, model: ModelFile, *, tta: int = 1, threads: int | None = None) -> None:
-        check_tta(tta)
-        self.card, self.tta, self.threads = model.card, tta, threads or usable_cores()
+    def __init__(self, model: ModelFile, *, threads: int | None = None) -> None:
+        self.card, self.threads = model.card, threads or usable_cores()
         self.versions = {"escnn": __version__, "onnxruntime": onnxruntime.__version__}
         self.log_mels = LogMel(model.card.audio)  # waveforms (windows, time) to dB (windows, mels, frames)
         self._model = model
-        self._session = self._open(cached_bytes("graphs", self._key, lambda: graph_bytes(model)))
+        key = hashlib.sha256(f"{GRAPH_VERSION} {model.card.sha256}".encode()).hexdigest()[:32]
+        graph = cached_file("graphs", f"{key}.onnx", lambda: graph_bytes(model))
+        try:
+            self._session = self._open(graph)
+        except Exception:  # whatever ONNX Runtime makes of a damaged cache
+            self._session = self._open(graph_bytes(model))
 
     def scores(self, log_mels: Array) -> Array:
-        """Scores (windows, classes), rows adding up to one, of log-mels in dB, (windows, mels, frames).
-
-        Raises:
-            ModelError: they are no numbers, as those of a model with absurd weights.
-        """
-        ways = [self._session.run(["scores"], {"log_mel": way})[0] for way in augmented(log_mels, self.tta)]
-        mean: Array = ways[0] if len(ways) == 1 else np.mean(ways, axis=0, dtype=np.float32)
-        if not np.isfinite(mean).all():
-            raise ModelError(
-                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
-            )
-        return mean
+        """Scores (windows, classes), rows adding up to one, of log-mels in dB, (windows, mels, frames)."""
+        scores: Array = self._session.run(["scores"], {"log_mel": log_mels})[0]
+        return scores
 
     def feature_maps(self, log_mel: Array) -> dict[str, Array]:
         """Feature maps of one window's log-mel, (mels, frames): layer -> (channels, mels, frames), in order."""
@@ -69,11 +58,6 @@ class OnnxRuntime:
     def deletion(self, log_mel: Array, salient: Array, class_id: int) -> tuple[float, float]:
         """The score of a class without its evidence, and without as much at random. It takes torch."""
         return self._torch.deletion(log_mel, salient, class_id)
-
-    @property
-    def _key(self) -> str:
-        """What decides the graph: the model file, and what writes it."""
-        return hashlib.sha256(f"{GRAPH_VERSION} {self.card.sha256}".encode()).hexdigest()[:32]
 
     @cached_property
     def _session_with_maps(self) -> onnxruntime.InferenceSession:

@@ -41,7 +41,8 @@ def _read(values: Array, places: NDArray[np.float64], axis: int) -> Array:
     below = np.minimum(folded.astype(np.int64), size - 2)
     share = (folded - below).astype(np.float32).reshape([-1 if n == axis else 1 for n in range(3)])
     low, high = (np.take(values, index, axis=axis) for index in (below, below + 1))
-    return low + (high - low) * share
+    between: Array = low + (high - low) * share
+    return between
 
 
 def _centres(cells: int) -> NDArray[np.float64]:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from escnn.audio.log_mel import AudioConfig
 from escnn.config import Settings, between
-from escnn.errors import UsageError
+from escnn.errors import ModelError, UsageError
 
 Shape = tuple[int, ...]
+MOST_MULTIPLY_ADDS, MOST_ACTIVATION_BYTES = 20_000_000_000, 1 << 28  # of one window; the default has 0.75e9 and 6.2e6
 
 
 class ModelConfig(Settings, frozen=True):
@@ -163,6 +165,22 @@ def receptive_fields(config: ModelConfig) -> dict[str, ReceptiveField]:
         if block.is_last:
             found[block.stage] = ReceptiveField(stride, size)
     return found
+
+
+def check_size(audio: AudioConfig, model: ModelConfig, classes: int, name: str) -> None:
+    """Refuse a network that keeps every single bound and would still take unreasonable time or memory.
+
+    Raises:
+        ModelError: it does.
+    """
+    work = multiply_adds(model, classes, audio.n_mels, audio.frames)
+    memory = activation_bytes(model, audio.n_mels, audio.frames)
+    if work > MOST_MULTIPLY_ADDS or memory > MOST_ACTIVATION_BYTES:
+        raise ModelError(
+            f"{name}: a window would take {work / 1e9:.1f} GMACs and {memory / 1e6:.0f} MB of activations; at most "
+            f"{MOST_MULTIPLY_ADDS / 1e9:g} GMACs and {MOST_ACTIVATION_BYTES / 1e6:.0f} MB are computed",
+            hint="use fewer or narrower layers, or shorter windows",
+        )
 
 
 def _halved(size: int, times: int) -> int:

@@ -7,11 +7,15 @@ card: audio and network settings, labels, normalization, how it was trained, how
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import json
 import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,11 +24,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from escnn.audio.log_mel import AudioConfig, Normalization
-from escnn.config import between, to_json
+from escnn.config import to_json
 from escnn.errors import EscnnError, ModelError, is_plain, reason
-from escnn.files import sha256_file, write_bytes
+from escnn.files import write_bytes
 from escnn.model import architecture
-from escnn.model.architecture import ModelConfig
+from escnn.model.architecture import ModelConfig, Shape
+from escnn.model.record import Score, TrainingRecord
 
 FORMAT = "escnn.model/1"
 BUNDLED_MODEL = Path(__file__).parents[1] / "assets" / "esc50.safetensors"
@@ -32,34 +37,8 @@ MODEL_FILE = "model.safetensors"  # its name in a run folder
 MOST_LABELS = 10_000
 LARGEST_FILE = 1 << 30  # bytes
 MOST_NESTED = 20  # objects and lists in one another; the deepest of a real card is 4
-MOST_MULTIPLY_ADDS, MOST_ACTIVATION_BYTES = 20_000_000_000, 1 << 28  # of one window; the default has 0.75e9 and 6.2e6
 
 Weights = dict[str, NDArray[Any]]
-Fold = Annotated[int, between(0, 5)]  # 0: none
-
-
-class TrainingRecord(msgspec.Struct, frozen=True):
-    """What the program itself reads of a card's `training`, which holds more for people."""
-
-    fold: Fold | None = None
-    validation_fold: Fold | None = None
-    trained_on_folds: tuple[Fold, ...] = ()
-    epochs: Annotated[int, between(0, 10**9)] | None = None
-    seed: Annotated[int, between(0, 2**31 - 1)] | None = None
-    seconds: Annotated[float, between(0.0, 1e12)] | None = None
-
-
-class Score(msgspec.Struct, frozen=True):
-    """What the program itself reads of a card's `score`."""
-
-    accuracy: Annotated[float, between(0.0, 1.0)]
-    clips: Annotated[int, between(0, 10**9)] | None = None
-    fold: Fold | None = None
-    measured: str | None = None  # in words; where there are none, clips and fold say it
-
-    def __post_init__(self) -> None:
-        if self.measured is None and None in (self.clips, self.fold):
-            raise ValueError("a score says on which clips it was measured")
 
 
 class _CardDocument(msgspec.Struct, frozen=True):
@@ -78,7 +57,11 @@ class _CardDocument(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says of itself, and the hash of the file. `training` and `score` are kept as they stand."""
+    """What a model file says of itself, and the hash of the file. `training` and `score` are kept as they stand.
+
+    `weights_sha256` is the hash of what decides its answers, weights and settings: the same training gives the same,
+    wherever and whenever it ran.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -89,6 +72,7 @@ class ModelCard:
     score: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
+    weights_sha256: str = ""
 
     @property
     def record(self) -> TrainingRecord:
@@ -99,6 +83,21 @@ class ModelCard:
     def folds_seen(self) -> set[int]:
         """Folds that it was trained on or whose clips chose its epoch."""
         return {*self.record.trained_on_folds, self.record.validation_fold} - {None}  # type: ignore[return-value]
+
+    @property
+    def clips_seen(self) -> frozenset[str]:
+        """Hashes of the contents of the clips in `folds_seen`; none where the file does not say."""
+        clips = self.record.clips
+        return frozenset() if isinstance(clips, int) else frozenset().union(*clips.values())
+
+    @property
+    def training_summary(self) -> dict[str, Any]:
+        """`training`, with the number of clips that it was trained on in place of their hashes."""
+        record = self.record
+        if isinstance(record.clips, int):
+            return self.training
+        learned = [len(record.clips.get(str(fold), ())) for fold in record.trained_on_folds]
+        return {**self.training, "clips": sum(learned)}
 
     @property
     def seed(self) -> int:
@@ -130,12 +129,20 @@ class ModelCard:
         return {"name": self.name, "sha256": self.sha256, "classes": len(self.labels)}
 
 
-@dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model as it lies in a file: either runtime is built from it. Tensor names are those of `tensor_shapes`."""
+    """A model as it lies in a file: either runtime is built from it. Tensor names are those of `tensor_shapes`.
 
-    card: ModelCard
-    weights: Weights
+    `weights` are arrays, or a function that reads them when they are first asked for.
+    """
+
+    def __init__(self, card: ModelCard, weights: Weights | Callable[[], Weights]) -> None:
+        self.card = card
+        self._read = weights
+
+    @functools.cached_property
+    def weights(self) -> Weights:
+        """The arrays; `ModelError` if the file turns out to be damaged."""
+        return self._read() if callable(self._read) else self._read
 
 
 def find_model(model: Path | str | None) -> Path:
@@ -160,8 +167,8 @@ def find_model(model: Path | str | None) -> Path:
     return path
 
 
-def read_model(model: Path | str | None = None) -> ModelFile:
-    """Open a model file, a run folder, or the bundled model.
+def read_model(model: Path | str | None = None, *, lazily: bool = False) -> ModelFile:
+    """Open a model file, a run folder, or the bundled model; `lazily` reads the weights when they are asked for.
 
     The file is not believed: settings are checked against their ranges, names and shapes of all tensors against the
     settings, and only then is memory taken for them. Weights kept in half precision come as float32.
@@ -170,26 +177,32 @@ def read_model(model: Path | str | None = None) -> ModelFile:
         ModelError: missing, damaged, of another format, or not what its own settings say.
     """
     path = find_model(model)
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            card = _read_card(path, file.metadata() or {})
-            shapes = architecture.tensor_shapes(card.model, len(card.labels))
-            if set(file.keys()) != set(shapes):
-                odd = sorted(set(file.keys()) ^ set(shapes))[0]
-                raise ModelError(f"{path}: tensor {odd!r} does not fit the network that the file describes")
-            weights = {name: _read_tensor(path, file, name, shape) for name, shape in shapes.items()}
-        return ModelFile(dataclasses.replace(card, sha256=sha256_file(path)), weights)
-    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"{path}: not a model file of escnn ({reason(error)})",
-            hint="models are .safetensors files that `escnn train` writes",
-        ) from error
+    with _opened(path) as file:
+        card = _read_card(path, file.metadata() or {})
+        shapes = architecture.tensor_shapes(card.model, len(card.labels))
+        if set(file.keys()) != set(shapes):
+            odd = sorted(set(file.keys()) ^ set(shapes))[0]
+            raise ModelError(f"{path}: tensor {odd!r} does not fit the network that the file describes")
+        for name, shape in shapes.items():
+            found = tuple(file.get_slice(name).get_shape())
+            if found != shape:
+                raise ModelError(f"{path}: tensor {name!r} has shape {found}, the network needs {shape}")
+        card = _with_hashes(card, path)
+    read = functools.partial(_read_weights, path, shapes)
+    return ModelFile(card, read if lazily else read())
 
 
 def write_model(path: Path, model: ModelFile, *, half: bool = False) -> None:
     """Write a model to `path`, whole or not at all; with `half`, weights rounded to float16: half the size."""
-    card = model.card
-    document = {
+    weights = {name: np.asarray(array, order="C") for name, array in model.weights.items()}
+    if half:
+        weights = {name: array.astype(np.float16) if array.ndim > 1 else array for name, array in weights.items()}
+    write_bytes(path, safetensors.numpy.save(weights, metadata={"escnn": json.dumps(card_document(model.card))}))
+
+
+def card_document(card: ModelCard) -> dict[str, Any]:
+    """The card as JSON types, as it stands in a file."""
+    return {
         "format": FORMAT,
         "name": card.name,
         "labels": list(card.labels),
@@ -200,10 +213,6 @@ def write_model(path: Path, model: ModelFile, *, half: bool = False) -> None:
         "score": card.score,
         "versions": card.versions,
     }
-    weights = {name: np.asarray(array, order="C") for name, array in model.weights.items()}
-    if half:
-        weights = {name: array.astype(np.float16) if array.ndim > 1 else array for name, array in weights.items()}
-    write_bytes(path, safetensors.numpy.save(weights, metadata={"escnn": json.dumps(document)}))
 
 
 def add_score(path: Path, score: dict[str, Any]) -> None:
@@ -234,8 +243,24 @@ def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
         raise ModelError(f"{path}: its name or a label holds control characters")
     if not (math.isfinite(card.normalization.mean_db) and 0 < card.normalization.std_db < math.inf):
         raise ModelError(f"{path}: normalization must be finite, its deviation positive")
-    check_size(card.audio, card.model, len(card.labels), str(path))
+    architecture.check_size(card.audio, card.model, len(card.labels), str(path))
     return card
+
+
+def _with_hashes(card: ModelCard, path: Path) -> ModelCard:
+    """The card with the hash of its file, and that of what decides an answer: settings, and tensors by name."""
+    told = ("format", "name", "training", "score", "versions")
+    settings = {key: value for key, value in card_document(card).items() if key not in told}
+    with path.open("rb") as file:
+        size = file.read(8)
+        header = file.read(int.from_bytes(size, "little"))
+        tensors = {name: place for name, place in json.loads(header).items() if name != "__metadata__"}
+        whole = hashlib.sha256(size + header)
+        weights = hashlib.sha256(json.dumps([settings, tensors], sort_keys=True).encode())
+        while block := file.read(1 << 20):
+            whole.update(block)
+            weights.update(block)
+    return dataclasses.replace(card, sha256=whole.hexdigest(), weights_sha256=weights.hexdigest())
 
 
 def _nested_deeper(document: Any, levels: int) -> bool:
@@ -243,29 +268,26 @@ def _nested_deeper(document: Any, levels: int) -> bool:
     return levels == 0 or any(_nested_deeper(child, levels - 1) for child in children)
 
 
-def check_size(audio: AudioConfig, model: ModelConfig, classes: int, name: str) -> None:
-    """Refuse a network that keeps every single bound and would still take unreasonable time or memory.
+def _read_weights(path: Path, shapes: Mapping[str, Shape]) -> Weights:
+    """The tensors, whose shapes are known to be right, in the types that the network computes with."""
+    weights: Weights = {}
+    with _opened(path) as file:
+        for name in shapes:
+            kind = np.int64 if name.endswith("num_batches_tracked") else np.float32
+            weights[name] = file.get_tensor(name).astype(kind)
+            if not np.isfinite(weights[name]).all():
+                raise ModelError(f"{path}: tensor {name!r} holds values that are not finite")
+    return weights
 
-    Raises:
-        ModelError: it does.
-    """
-    work = architecture.multiply_adds(model, classes, audio.n_mels, audio.frames)
-    memory = architecture.activation_bytes(model, audio.n_mels, audio.frames)
-    if work > MOST_MULTIPLY_ADDS or memory > MOST_ACTIVATION_BYTES:
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The open safetensors file; whatever goes wrong with it is a `ModelError`."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            yield file
+    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{name}: a window would take {work / 1e9:.1f} GMACs and {memory / 1e6:.0f} MB of activations; at most "
-            f"{MOST_MULTIPLY_ADDS / 1e9:g} GMACs and {MOST_ACTIVATION_BYTES / 1e6:.0f} MB are computed",
-            hint="use fewer or narrower layers, or shorter windows",
-        )
-
-
-def _read_tensor(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """One tensor, once its shape is known to be right, in the type that the network computes with."""
-    found = tuple(file.get_slice(name).get_shape())
-    if found != shape:
-        raise ModelError(f"{path}: tensor {name!r} has shape {found}, the network needs {shape}")
-    wanted = np.int64 if name.endswith("num_batches_tracked") else np.float32
-    tensor: NDArray[Any] = file.get_tensor(name).astype(wanted)
-    if not np.isfinite(tensor).all():
-        raise ModelError(f"{path}: tensor {name!r} holds values that are not finite")
-    return tensor
+            f"{path}: not a model file of escnn ({reason(error)})",
+            hint="models are .safetensors files that `escnn train` writes",
+        ) from error

@@ -30,13 +30,12 @@ def build_graph(model: ModelFile, *, feature_maps: bool = False) -> onnx.ModelPr
     adding up to one. With `feature_maps` also ``embedding``, (batch, channels), the penultimate layer, and every layer
     of `architecture.receptive_fields` by its name, (batch, channels, mels, frames).
     """
-    import onnx
     from onnx import TensorProto, helper
 
     writer = _Writer(model.weights)
     normalization, config = model.card.normalization, model.card.model
-    mean = writer.constant("mean_db", np.float32(normalization.mean_db))
-    deviation = writer.constant("std_db", np.float32(normalization.std_db))
+    mean = writer.constant("mean_db", np.array(normalization.mean_db, dtype=np.float32))
+    deviation = writer.constant("std_db", np.array(normalization.std_db, dtype=np.float32))
     channel = writer.constant("channel_axis", np.array([1], dtype=np.int64))
     centred = writer.node("Sub", [INPUT, mean])
     x = writer.node("Unsqueeze", [writer.node("Div", [centred, deviation]), channel])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import torch
@@ -10,16 +9,11 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 import torchaudio
 from torch import Tensor, nn
 
-from escnn.audio.log_mel import AudioConfig
+from escnn.audio.log_mel import AudioConfig, full_scale_db, hann_window
 
 
-class LogMel(nn.Module):
-    """Waveform ``(batch, time)`` to decibels ``(batch, 1, mels, frames)``.
-
-    Power spectrogram (Hann window), mel filters on the HTK scale (O'Shaughnessy 1987), 10 log10. 0 dB is a full-scale
-    sine; everything below ``config.floor_db`` is set to it. The floor is fixed: one that followed the loudest clip of a
-    batch (`top_db`) would make a clip's log-mel depend on its neighbours.
-    """
+class TorchLogMel(nn.Module):
+    """Waveform ``(batch, time)`` to decibels ``(batch, 1, mels, frames)``, as `audio.log_mel.LogMel` does in numpy."""
 
     def __init__(self, config: AudioConfig) -> None:
         super().__init__()
@@ -37,14 +31,13 @@ class LogMel(nn.Module):
                 power=2.0,
                 mel_scale="htk",
                 pad_mode="constant",  # "reflect" needs at least half a window of sound
+                window_fn=lambda samples: torch.from_numpy(hann_window(samples)),
             )
-        # A sine of amplitude 1 has magnitude sum(window) / 2 in its bin, and a Hann window of n samples sums to n / 2.
-        self.full_scale_db = 20 * math.log10(config.n_fft / 4)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel in dB, (batch, 1, mels, frames), of `waveform`, (batch, time) at ``config.sample_rate``."""
         power: Tensor = self.mel(waveform)  # (batch, mels, frames)
-        decibels = 10 * power.clamp_min(1e-20).log10() - self.full_scale_db
+        decibels = 10 * power.clamp_min(1e-20).log10() - full_scale_db(self.config)
         return decibels.clamp_min(self.config.floor_db).unsqueeze(1)
 
 

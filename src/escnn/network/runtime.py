@@ -6,63 +6,44 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
 from escnn.audio.log_mel import normalize
-from escnn.errors import ModelError, UsageError
+from escnn.errors import UsageError
 from escnn.model.model_file import ModelFile
 from escnn.network import saliency
-from escnn.network.log_mel import LogMel, stretch
+from escnn.network.log_mel import TorchLogMel
 from escnn.network.resnet import ResNet, record_feature_maps
 from escnn.version import __version__
 
 Array = NDArray[np.float32]
-# Ways to hear a window, the plain one first: times as fast, and share of the mel axis by which it is lowered.
-AUGMENTATIONS = ((1.0, 0.0), (1.0, 0.02), (1.0, -0.02), (1.15, 0.0), (1 / 1.15, 0.0))
 
 
 class TorchRuntime:
-    """The network of a model file, ready to compute.
+    """The network of a model file, ready to compute on `device`, on a CPU with so many `threads`."""
 
-    With `tta` (test-time augmentation) above 1, every window is scored in that many ways, a little higher, lower,
-    faster and slower, and the scores are averaged: slower by that factor, a little more accurate.
-    """
-
-    def __init__(self, model: ModelFile, device: torch.device, *, tta: int = 1) -> None:
-        if not 1 <= tta <= len(AUGMENTATIONS):
-            raise UsageError(f"tta {tta}: must be between 1 and {len(AUGMENTATIONS)}")
-        self.card, self.device, self.tta = model.card, device, tta
+    def __init__(self, model: ModelFile, device: torch.device, *, threads: int | None = None) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.card, self.device = model.card, device
         self.network = build_network(model).to(device).to(memory_format=torch.channels_last)
         self.versions = versions()
-        self._log_mel = LogMel(model.card.audio).to(device)
+        self._log_mel = TorchLogMel(model.card.audio).to(device)
 
     @torch.inference_mode()
     def log_mels(self, windows: Array) -> Array:
         """Log-mels in dB, (windows, mels, frames), of waveforms (windows, time) at the model's rate."""
-        decibels: Array = self._decibels(windows).cpu().numpy()
+        decibels: Array = self._log_mel(torch.from_numpy(windows).to(self.device))[:, 0].cpu().numpy()
         return decibels
 
     @torch.inference_mode()
-    def scores(self, windows: Array) -> Array:
-        """Scores (windows, classes), rows adding up to one, of waveforms (windows, time) at the model's rate.
-
-        Raises:
-            ModelError: they are no numbers, as those of a model with absurd weights.
-        """
-        decibels = self._decibels(windows)
-        total = torch.zeros(len(windows), len(self.card.labels), device=self.device)
-        for faster, lowered in AUGMENTATIONS[: self.tta]:  # in turn: together they would take that times the memory
-            x = normalize(_augmented(decibels, faster, lowered), self.card.normalization)[:, None]
-            total += self.network(x.contiguous(memory_format=torch.channels_last)).softmax(dim=1)
-        mean: Array = (total / self.tta).cpu().numpy()
-        if not np.isfinite(mean).all():
-            raise ModelError(
-                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
-            )
-        return mean
+    def scores(self, log_mels: Array) -> Array:
+        """Scores (windows, classes), rows adding up to one, of log-mels in dB, (windows, mels, frames)."""
+        x = self._input(log_mels)[:, None].contiguous(memory_format=torch.channels_last)
+        scores: Array = self.network(x).softmax(dim=1).cpu().numpy()
+        return scores
 
     @torch.inference_mode()
     def feature_maps(self, log_mel: Array) -> dict[str, Array]:
@@ -79,21 +60,8 @@ class TorchRuntime:
         """The score of a class without its evidence, and without as much at random; see `saliency.deletion`."""
         return saliency.deletion(self.network, self._input(log_mel), salient, class_id)
 
-    @torch.inference_mode()
-    def thumbnails(self, windows: Array, size: tuple[int, int]) -> Array:
-        """Log-mels of waveforms (windows, time), averaged to at most `size`: (windows, mels, frames), dB."""
-        decibels = self._decibels(windows)
-        mels, frames = map(min, size, decibels.shape[1:])
-        small = F.adaptive_avg_pool2d(decibels[:, None], (mels, frames))
-        thumbnails: Array = small[:, 0].cpu().numpy()
-        return thumbnails
-
-    def _decibels(self, windows: Array) -> Tensor:
-        decibels: Tensor = self._log_mel(torch.from_numpy(windows).to(self.device))[:, 0]
-        return decibels
-
     def _input(self, log_mel: Array) -> Tensor:
-        """A log-mel as the network is given it, (mels, frames)."""
+        """Log-mels as the network is given them."""
         return normalize(torch.from_numpy(log_mel).to(self.device), self.card.normalization)
 
 
@@ -128,11 +96,3 @@ def choose_device(name: str) -> torch.device:
 def versions() -> dict[str, str]:
     """Versions of what makes the numbers."""
     return {"escnn": __version__, "torch": str(torch.__version__), "torchaudio": str(torchaudio.__version__)}
-
-
-def _augmented(decibels: Tensor, faster: float, lowered: float) -> Tensor:
-    """Log-mels (windows, mels, frames) changed in one of the ways of `AUGMENTATIONS`."""
-    if (faster, lowered) == (1.0, 0.0):
-        return decibels
-    same = decibels.new_ones(len(decibels))
-    return stretch(decibels, same * faster, same, same * lowered)

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import torch
 
-from escnn.audio.log_mel import AudioConfig
+from escnn.audio.log_mel import AudioConfig, LogMel
+from escnn.cache import default_data_folder
 from escnn.data.dataset import Dataset
 from escnn.data.features import Features, load_features
 from escnn.data.folds import split
@@ -22,10 +23,9 @@ from escnn.data.sources import open_dataset
 from escnn.errors import EscnnError, ModelError, UsageError, reason
 from escnn.evaluation.evaluation import Evaluation
 from escnn.evaluation.protocol import choose_fold, evaluate_fold, pool
-from escnn.files import default_data_folder
 from escnn.inference.classifier import Classifier
-from escnn.model.model_file import MODEL_FILE, add_score, check_size, read_model, write_model
-from escnn.network.log_mel import LogMel
+from escnn.model.architecture import check_size
+from escnn.model.model_file import MODEL_FILE, add_score, read_model, write_model
 from escnn.network.runtime import choose_device, versions
 from escnn.report.evaluation.folder import save_curves, save_evaluation, save_page
 from escnn.runs import run as runs
@@ -272,13 +272,7 @@ class _Pipeline:
         return evaluate_fold(classifier, self.dataset, fold, self.on_progress)
 
     def _load_features(self, audio: AudioConfig) -> Features:
-        log_mel = LogMel(audio)
-
-        @torch.inference_mode()
-        def log_mels(windows: Any) -> Any:
-            return log_mel(torch.from_numpy(windows))[:, 0].numpy()
-
-        return load_features(self.dataset, audio, log_mels, functools.partial(self.on_progress, "reading sounds"))
+        return load_features(self.dataset, audio, LogMel(audio), functools.partial(self.on_progress, "reading sounds"))
 
 
 def _settings(preset: str, config: Path | str | TrainConfig | None, changes: Mapping[str, Any]) -> TrainConfig:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from escnn.config import to_json
 from escnn.data.dataset import Dataset
+from escnn.data.features import FEATURES_VERSION
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError, reason
 from escnn.files import write_bytes
 from escnn.network.runtime import versions
@@ -68,12 +69,18 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def check_unchanged(state: Mapping[str, Any], config: TrainConfig, dataset: Dataset) -> None:
-    """Refuse to go on where data, settings, or the libraries that make the numbers are not those of `state`.
+def check_unchanged(
+    state: Mapping[str, Any], config: TrainConfig, dataset: Dataset, *, allow_other_versions: bool = False
+) -> list[str]:
+    """Refuse to go on where data, settings, or torch, which makes the numbers, are not those of `state`.
+
+    Returns:
+        What changed that may change the last digits: another build of the same torch, another way of making log-mels,
+        or, where it is allowed, another version of torch.
 
     Raises:
         DatasetError: it is another data set.
-        UsageError: settings or versions changed; escnn's own version may.
+        UsageError: settings changed, or the version of torch.
     """
     if state["data_digest"] != dataset.digest:
         raise DatasetError(
@@ -85,11 +92,17 @@ def check_unchanged(state: Mapping[str, Any], config: TrainConfig, dataset: Data
             f"config.json of the run was changed since it began: {', '.join(changed)}",
             hint="put the old values back, or start a new run with --config",
         )
-    if changed := differences({**state["versions"], "escnn": None}, {**versions(), "escnn": None}):
+    was, now = str(state["versions"]["torch"]), versions()["torch"]
+    notes = differences({"torch": was}, {"torch": now})
+    if was.partition("+")[0] != now.partition("+")[0] and not allow_other_versions:
         raise UsageError(
-            f"the run began with other versions: {', '.join(changed)}",
-            hint="install the old ones to end it as it began, or start a new run",
+            f"the run began with another version: {notes[0]}",
+            hint="install the old one to end it as it began, or add --allow-other-versions",
         )
+    made = state.get("features_version", 1)
+    if made != FEATURES_VERSION:
+        notes.append(f"log-mels of version {made} then, of version {FEATURES_VERSION} now")
+    return notes
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], within: str = "") -> list[str]:

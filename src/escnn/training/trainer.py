@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
-from escnn.audio.log_mel import Normalization, normalize
+from escnn.audio.log_mel import normalize
 from escnn.config import to_json
 from escnn.data.dataset import Clip, Dataset
-from escnn.data.features import Features
+from escnn.data.features import FEATURES_VERSION, Features
 from escnn.data.folds import split
 from escnn.errors import EscnnError, ModelError, reason
 from escnn.model import architecture
@@ -35,6 +35,7 @@ from escnn.runs.settings import TrainConfig
 from escnn.training.augmentation import augment
 from escnn.training.optimizers import choose_precision, follow_schedule, make_optimizers, update_ema
 from escnn.training.state import STATE_FILE, check_unchanged
+from escnn.training.windows import draw_windows, measure_normalization
 
 FOLLOWED_EPOCHS = 20  # how often in a run, at most, the test fold is looked at to draw its curve
 
@@ -59,24 +60,32 @@ class Trainer:
         self.train_windows, self.validation_windows, self.test_windows = map(
             self._windows_of, (self.split.train, self.split.validation, self.split.test)
         )
+        learned = {clip.fold for clip in (*self.split.train, *self.split.validation)}
+        hashes = getattr(dataset, "hashes_by_fold", None)  # taken now: clips may go away meanwhile
+        self.clips = (
+            {str(fold): list(found) for fold, found in hashes(sorted(learned)).items()}
+            if hashes
+            else len(self.split.train)
+        )
         self.normalization = measure_normalization(features, self.train_windows)
         with seeded(config.seed, 0):
             self.network = ResNet(config.model, len(dataset.labels))
         self.network.to(device).to(memory_format=torch.channels_last)
         self.ema_model = copy.deepcopy(self.network) if config.ema_decay else None
         self.optimizers = make_optimizers(self.network, config)
-        self.epoch_steps = math.ceil(len(self.train_windows) / config.batch_size)
+        drawn = len(draw_windows(self.owner[self.train_windows], torch.Generator()))
+        self.epoch_steps = math.ceil(drawn / config.batch_size)
         *_, last = architecture.convolutions(config.model)
         if last.map_size(config.audio.n_mels, config.audio.frames) == (1, 1):
             # Batch norm needs two values of a channel, so that no batch may be a single window.
-            self.epoch_steps = min(self.epoch_steps, len(self.train_windows) // 2)
+            self.epoch_steps = min(self.epoch_steps, drawn // 2)
         self.steps = config.epochs * self.epoch_steps
         self.step = 0
         self.history: list[EpochMetrics] = []
         self.best: dict[str, Any] | None = None  # {"epoch", "accuracy", "weights"} on the validation fold
 
     def epoch(self, on_step: Callable[[int, int], None] | None = None) -> EpochMetrics:
-        """One more pass over the training clips; its metrics are added to `history`.
+        """One more pass over the training clips, see `draw_windows`; its metrics are added to `history`.
 
         Args:
             on_step: called with (steps done, steps of the whole training).
@@ -88,11 +97,11 @@ class Trainer:
         started, cpu_started = time.perf_counter(), time.process_time()
         seed = _seed(config.seed, number)
         generator = torch.Generator(self.device).manual_seed(seed)
-        shuffled = torch.randperm(len(self.train_windows), generator=torch.Generator().manual_seed(seed))
+        drawn = draw_windows(self.owner[self.train_windows], torch.Generator().manual_seed(seed))
         self.network.train()
         loss_sum = hits = rate = 0.0
         with seeded(config.seed, number):  # for dropout, which only knows the global generator
-            for done, windows in enumerate(torch.tensor_split(self.train_windows[shuffled], self.epoch_steps), start=1):
+            for done, windows in enumerate(torch.tensor_split(self.train_windows[drawn], self.epoch_steps), start=1):
                 rate = follow_schedule(self.optimizers, config, self.step, self.steps)
                 loss, correct = self._step(windows, generator)
                 if not math.isfinite(loss):
@@ -103,7 +112,7 @@ class Trainer:
                 loss_sum, hits = loss_sum + loss * len(windows), hits + correct
                 if on_step:
                     on_step(self.step, self.steps)
-        clips_per_second = len(shuffled) / (time.perf_counter() - started)
+        clips_per_second = len(drawn) / (time.perf_counter() - started)
         validation = self._accuracy(self.validation_windows)
         if validation is not None and (self.best is None or validation > self.best["accuracy"]):
             weights = {name: tensor.cpu().clone() for name, tensor in self._reported().state_dict().items()}
@@ -111,8 +120,8 @@ class Trainer:
         follow = number % max(1, round(config.epochs / FOLLOWED_EPOCHS)) == 0 or number == config.epochs
         metrics = EpochMetrics(
             epoch=number,
-            loss=loss_sum / len(shuffled),
-            train_accuracy=hits / len(shuffled),
+            loss=loss_sum / len(drawn),
+            train_accuracy=hits / len(drawn),
             validation_accuracy=validation,
             held_out_accuracy=self._accuracy(self.test_windows) if follow else None,
             learning_rate=rate,
@@ -196,7 +205,7 @@ class Trainer:
                 "fold": self.config.fold or None,
                 "validation_fold": self.config.validation_fold,
                 "trained_on_folds": sorted({clip.fold for clip in self.split.train}),
-                "clips": len(self.split.train),
+                "clips": self.clips,
                 "epochs": self.config.epochs,
                 "weights": chosen,
                 "seed": self.config.seed,
@@ -230,6 +239,7 @@ class Trainer:
             "config": to_json(self.config),
             "data_digest": self.dataset.digest,
             "versions": versions(),
+            "features_version": FEATURES_VERSION,
             "network": self.network.state_dict(),
             "mean_network": None if self.ema_model is None else self.ema_model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -238,37 +248,31 @@ class Trainer:
             "history": [dataclasses.asdict(row) for row in self.history],
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up where `state` was written; refuses another data set, other settings and other versions.
+    def restore(self, state: dict[str, Any], *, allow_other_versions: bool = False) -> list[str]:
+        """Take up where `state` was written; refuses another data set, other settings and another torch.
+
+        Returns:
+            Why it will not end bit for bit as it would have; see `check_unchanged`.
 
         Raises:
             DatasetError, UsageError: see `check_unchanged`.
             ModelError: it is not a state of this training.
         """
         try:
-            check_unchanged(state, self.config, self.dataset)
+            notes = check_unchanged(state, self.config, self.dataset, allow_other_versions=allow_other_versions)
             self.network.load_state_dict(state["network"])
             if self.ema_model is not None:
                 self.ema_model.load_state_dict(state["mean_network"])
             for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(kept)
-            self.step, self.best = int(state["step"]), state["best"]
+            self.best = state["best"]
             self.history = [EpochMetrics(**row) for row in state["history"]]
+            self.step = len(self.history) * self.epoch_steps  # 0.1.0 had more steps an epoch where clips were long
+            return notes
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelError(
                 f"{STATE_FILE}: not a state of this run ({reason(error)})", hint="start a new run"
             ) from error
-
-
-def measure_normalization(features: Features, windows: Tensor) -> Normalization:
-    """Mean and standard deviation, in dB, over the given windows."""
-    total = squares = 0.0
-    for part in torch.split(windows, 64):
-        decibels = torch.from_numpy(features.decibels[part.numpy()]).double()
-        total, squares = total + float(decibels.sum()), squares + float(decibels.square().sum())
-    count = len(windows) * features.decibels[0].size
-    mean = total / count
-    return Normalization(mean, max(1e-3, math.sqrt(max(0.0, squares / count - mean**2))))
 
 
 @contextmanager

@@ -107,6 +107,12 @@ def test_every_window_of_a_long_sound_is_on_its_page_with_its_evidence(classifie
     assert len(page.all("audio")) == 4 * (1 + 3), "of every window the sound, and the evidence for three classes"
 
 
+def test_silence_that_was_added_is_said_once(classifier: Classifier) -> None:
+    html = analyze((noise(0.1), 8_000), classifier).to_html(layers=[])
+    assert Outline(html).words.count("silence was added") == 1
+    assert "silence was added" not in analyze((noise(0.5), 8_000), classifier).to_html(layers=[])
+
+
 def test_a_class_asked_for_is_shown_after_the_best(classifier: Classifier) -> None:
     sound = (noise(0.5), 8_000)
     label = analyze(sound, classifier).prediction.top(3)[-1][0]

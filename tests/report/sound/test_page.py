@@ -187,11 +187,9 @@ def test_the_page_says_what_the_model_said(one: Analysis) -> None:
     assert [bar.get("class") for bar in Outline(render(one, top_k=2)).all("rect")].count("fill") == 2
 
 
-def test_warnings_are_announced_and_so_is_silence_that_was_added(one: Analysis) -> None:
+def test_warnings_are_announced(one: Analysis) -> None:
     assert "Warnings" not in render(one)
     assert "The recording is clipped." in words(with_prediction(one, warnings=("The recording is clipped.",)))
-    short = words(with_prediction(one, seconds=0.1))
-    assert "the sound lasts 0.10 s: silence was added after it to fill the network's window of 0.5 s" in short
 
 
 def test_the_page_without_its_optional_parts(one: Analysis) -> None:
@@ -313,6 +311,13 @@ def test_the_last_window_overlaps_the_one_before_and_ends_with_the_sound(recordi
     late = with_prediction(recording, seconds=1.6, window_starts=(0.0, 0.5, 1.0, 1.1))
     bars = [bar for bar in Outline(render(late, layers=[])).all("rect") if "data-window" in bar]
     assert [bar["x"] for bar in bars] == ["0.00%", "31.25%", "62.50%", "68.75%"]
+
+
+def test_where_silence_was_left_out_the_timeline_is_empty(one: Analysis) -> None:
+    html = render(with_prediction(one, seconds=20.0, window_starts=(10.0,)), layers=[])
+    (bar,) = [bar for bar in Outline(html).all("rect") if "data-window" in bar]
+    assert (bar["x"], bar["width"]) == ("50.00%", "2.50%")
+    assert "20.0 s in 1 window." in Outline(html).words and "Listen from 10.0 s" in Outline(html).words
 
 
 def test_times_from_a_minute_on_are_minutes_and_seconds(recording: Analysis) -> None:

@@ -68,13 +68,20 @@ def find_sound(file: BinaryIO) -> Sound | None:
     kind = head[:4]
     if kind in (b".snd", b"dns."):
         order = "big" if kind == b".snd" else "little"
-        return Sound(kind, size, _number(head[4:8], order), _number(head[8:12], order), 8, 4, behind=size)
+        start, declared = _number(head[4:8], order), _number(head[8:12], order)
+        return Sound(kind, size, start, declared, 8, 4, behind=start + declared)
     return next(_wide_chunks(file, size) if kind == b"riff" else _chunks(file, kind, size), None)
+
+
+def is_followed(file: BinaryIO, sound: Sound) -> bool:
+    """Whether another file of the same kind begins where the sound ends."""
+    file.seek(min(sound.behind, sound.size))
+    return file.read(4) == sound.kind
 
 
 def better_header(file: BinaryIO, sound: Sound) -> bytes | None:
     """A header for all the sound that is there, to put in place of the file's own; None where that will do."""
-    if sound.start > min(LONGEST_HEADER, sound.size) or sound.kind == b"dns.":
+    if sound.start > min(LONGEST_HEADER, sound.size):
         return None
     follows = sound.there - sound.declared
     if sound.is_known and (follows < max(SHORTEST_REST, sound.declared // 100) or _is_chunk(file, sound)):
@@ -84,17 +91,18 @@ def better_header(file: BinaryIO, sound: Sound) -> bytes | None:
         return None
     if sound.there <= SHORTEST_REST and not sound.declared:
         return None  # an empty file
-    if not sound.is_known and sound.kind in (b".snd", b"riff", b"FORM") and sound.there < 2**32 - 2**16:
+    is_large = sound.there >= 2**32 - 2**16
+    if sound.declared and not sound.is_known and sound.kind != b"caff" and not (is_large and sound.kind == b"RIFF"):
         return None  # libsndfile reads these to their end
-    if sound.kind in (b"RIFF", b"RIFX") and 0 < sound.declared and not sound.is_known and sound.there < 2**31:
-        return None  # and these
     file.seek(0)
     header = file.read(sound.start)
-    if sound.kind in (b"RF64", b"BW64") or (sound.kind == b"RIFF" and sound.there >= 2**32 - 2**16):
+    if sound.kind in (b"RF64", b"BW64") or (is_large and sound.kind == b"RIFF"):
         return _rf64_header(header, sound)
-    order = "little" if sound.kind in (b"RIFF", b"riff") else "big"
-    number = (sound.there + sound.counted).to_bytes(9, order)
-    number = number[: sound.width] if order == "little" else number[-sound.width :]
+    if is_large and sound.width == 4:
+        return None
+    number = (sound.there + sound.counted).to_bytes(9, "little")[: sound.width]
+    if sound.kind not in (b"RIFF", b"riff", b"dns."):
+        number = number[::-1]
     return header[: sound.field] + number + header[sound.field + sound.width :]
 
 
@@ -112,17 +120,21 @@ def _rf64_header(header: bytes, sound: Sound) -> bytes:
 def _is_chunk(file: BinaryIO, sound: Sound) -> bool:
     """Whether what follows the sound begins as a chunk does, or is padding, and not as more of the sound."""
     file.seek(sound.behind)
-    head = piece = file.read(LONGEST_HEADER)
-    while piece and not any(piece):
-        piece = file.read(LONGEST_HEADER)
-    if not piece:
-        return True  # nothing but zeros: a file that was allocated ahead
+    head = file.read(SHORTEST_REST)
+    step = max(SHORTEST_REST, (sound.size - sound.behind) // 256)
+    if not any(head) and not any(_any_at(file, place) for place in range(sound.behind, sound.size, step)):
+        return True  # nothing but zeros, as far as one can see: a file that was allocated ahead
     if not re.match(rb"[A-Za-z][A-Za-z0-9_ ]{3}", head):
         return False
     if sound.kind == b"riff":
         return head[4:8] == _GUID
     length = _number(head[4:8], "big" if sound.kind in (b"RIFX", b"FORM", b"caff") else "little")
     return length <= max(sound.size - sound.behind, LONGEST_HEADER)
+
+
+def _any_at(file: BinaryIO, place: int) -> bool:
+    file.seek(place)
+    return any(file.read(SHORTEST_REST))
 
 
 def _chunks(file: BinaryIO, kind: bytes, size: int) -> Iterator[Sound]:
@@ -150,7 +162,7 @@ def _chunks(file: BinaryIO, kind: bytes, size: int) -> Iterator[Sound]:
             yield Sound(kind, size, place + 8, length, place + 4, 4, 0, behind)
         elif name == b"SSND":  # begins with an offset and a block size
             yield Sound(kind, size, place + 16, max(0, length - 8), place + 4, 4, 8, behind)
-        if behind >= 2**63:
+        if behind >= size:  # no disk lets us seek as far as a forged length says
             return
         place = behind
 
@@ -167,6 +179,8 @@ def _wide_chunks(file: BinaryIO, size: int) -> Iterator[Sound]:
         behind = place + length + -length % 8
         if head[:4] == b"data":
             yield Sound(b"riff", size, place + 24, length - 24, place + 16, 8, 24, behind)
+        if behind >= size:
+            return
         place = behind
 
 

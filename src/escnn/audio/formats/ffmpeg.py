@@ -38,14 +38,14 @@ class FfmpegFile:
         AudioError: ffmpeg finds no sound in it.
     """
 
-    subtype = "FLOAT"
+    subtype = "FFMPEG"
     frames = lost = 0  # not told
 
     def __init__(self, program: str, file: BinaryIO, kind: Signature, name: str) -> None:
         self._name, self._kind = name, kind
         self._is_hung = False
         self.notes: list[str] = []
-        self.format = kind.name
+        self.format = kind.name.removeprefix("an ").removeprefix("a ").removesuffix(" file")
         with ExitStack() as stack:
             try:
                 self._start(program, file, stack)
@@ -65,14 +65,14 @@ class FfmpegFile:
             descriptor = file.fileno()
             file.seek(0)
         except OSError:  # bytes in memory; ffmpeg goes back and forth in a file
-            copy = stack.enter_context(tempfile.TemporaryFile())
+            copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
             file.seek(0)
             shutil.copyfileobj(file, copy)
             copy.seek(0)
             descriptor = copy.fileno()
-        self._said = stack.enter_context(tempfile.TemporaryFile())
+        self._said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._process = stack.enter_context(
-            subprocess.Popen(
+            subprocess.Popen(  # noqa: S603 - no shell, and no name of a file
                 [
                     *(program, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"),
                     *("-f", self._kind.demuxer, "-i", f"/dev/fd/{descriptor}", "-map", "0:a:0"),
@@ -114,7 +114,7 @@ class FfmpegFile:
         if subtype is None or not channels:
             raise AudioError(
                 f"{self._name}: {self._kind.name} that ffmpeg cannot read ({self._problem() or 'it gave no sound'})",
-                code="damaged",
+                code="not_audio",
                 hint="is it whole, and is there sound in it? try `ffplay` or another player",
             )
         return np.dtype(subtype), channels, rate
@@ -144,4 +144,5 @@ class FfmpegFile:
             return f"nothing came for {PATIENCE_SECONDS:g} s"
         self._said.seek(0)
         lines = self._said.read(1 << 16).decode("utf-8", "replace").strip().splitlines()
-        return (lines[-1][:200] if lines else f"exit code {code}") if code else ""
+        said = lines[-1].removeprefix("/dev/fd/").lstrip("0123456789: ")[:200] if lines else f"exit code {code}"
+        return said if code else ""

@@ -42,7 +42,7 @@ _SIGNATURES = [  # offset, bytes there, kind
     (0, b"GIF8", Signature("a GIF picture")),
     (0, b"%PDF", Signature("a PDF document")),
     (0, b"PK\3\4", Signature("a zip archive")),
-    *((0, magic, Signature("a packed archive")) for magic in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")),
+    *((0, magic, Signature("an archive")) for magic in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")),
     (0, b"\x7fELF", Signature("a program")),
     (0, b"\x89HDF", Signature("an HDF5 file")),
     (0, b"version https://git-lfs", Signature("a Git LFS pointer, `git lfs pull` fetches what it stands for")),

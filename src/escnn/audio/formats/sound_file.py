@@ -5,26 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from typing import BinaryIO, cast
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
 from escnn.audio.formats import chunks, flac, mpeg, ogg
+from escnn.audio.formats.decoder import DECODING_ERRORS, OPENING_ERRORS, Block, Decoder, Spliced, Stream
 from escnn.audio.formats.signatures import LOOKED_AT, signature
-from escnn.audio.formats.views import Spliced, Stream
 
 BLOCK_FRAMES = 1 << 13  # decoded at a time: what is lost where a damaged file stops making sense and has no marks
 READ_AHEAD = 1 << 18  # bytes that a decoder may have taken from the file before they are heard
 LEADING = 1 << 20  # bytes before the first frame of an MP3, at most, that are passed over
 ENDLESS = 2**62  # frames
 FRAMES_OF_A_SOUND = 10  # of an MP3: fewer that follow are what an encoder adds
-OPENING_ERRORS = (soundfile.SoundFileError, RuntimeError, ValueError, TypeError, OverflowError)
-DECODING_ERRORS = (soundfile.SoundFileError, RuntimeError)
-
-Block = NDArray[np.float32]  # (time, channels)
 
 
 class SoundFile:
@@ -76,37 +71,19 @@ class SoundFile:
         self._part.decoder.close()
 
 
-class _Decoder(soundfile.SoundFile):  # type: ignore[misc]
-    """A `soundfile.SoundFile` that is read from beginning to end.
-
-    The base class seeks after every block, which takes time and loses the last one of a FLAC file without a length.
-    """
-
-    def __init__(self, file: BinaryIO | Spliced | Stream) -> None:
-        file.seek(0)
-        try:
-            # A file descriptor keeps libsndfile from seeing the name: one that ends in .raw cannot hurt. It is faster.
-            source: object = file.fileno()
-        except OSError:
-            source = file
-        super().__init__(source, closefd=False)
-
-    def seekable(self) -> bool:
-        """No."""
-        return False
-
-    def next_block(self, frames: int) -> Block:
-        """Up to so many frames, (time, channels); none at the end."""
-        block: Block = self.read(frames, dtype="float32", always_2d=True)
-        return block
-
-
 class _Part:
     """One sound in a file."""
 
     def __init__(
-        self, file: BinaryIO, decoder: _Decoder, view: Spliced | None = None, sound: chunks.Sound | None = None
+        self,
+        file: BinaryIO,
+        decoder: Decoder,
+        view: Spliced | None = None,
+        sound: chunks.Sound | None = None,
+        *,
+        is_longer: bool = False,
     ) -> None:
+        """`view` is what the decoder reads in place of the file; `is_longer`: than the header of the `sound` says."""
         self.file, self.decoder = file, decoder
         self.notes: list[str] = []
         self.lost = 0  # frames that were silenced
@@ -117,7 +94,7 @@ class _Part:
         self._ahead: Block | None = None  # what is given then, decoded already
         self._view, self._sound = view, sound
         self._place = 0  # in the file, of the last block
-        if sound and view and sound.is_known and sound.declared < sound.there:
+        if sound and is_longer:
             there = self.frames / decoder.samplerate
             promised = there * sound.declared / sound.there
             self.notes.append(f"its header promised {promised:.2f} s, but {there:.2f} s are there and were read")
@@ -156,10 +133,7 @@ class _Part:
         """Where in the file another sound begins, once this one was read."""
         if self.decoder.format == "OGG":
             return ogg.next_stream(self.file, max(1, self._place - READ_AHEAD))
-        if self._sound and self._sound.behind < self._sound.size:
-            self.file.seek(self._sound.behind)
-            return self._sound.behind if self.file.read(4) == self._sound.kind else None
-        return None
+        return self._sound.behind if self._sound and chunks.is_followed(self.file, self._sound) else None
 
     def _decoded(self, frames: int) -> Block:
         """Up to so many frames, (time, channels); none at the end."""
@@ -185,23 +159,28 @@ class _FlacPart(_Part):
 
     def following(self) -> int | None:
         """Where in the file another sound begins, once this one was read."""
+        own, following = self._streams
+        return following[0] if own and following else None
+
+    @cached_property
+    def _streams(self) -> tuple[tuple[int, flac.StreamInfo] | None, tuple[int, flac.StreamInfo] | None]:
+        """This sound, and the next one."""
         own = flac.find_stream(self.file, 0)
-        found = own and flac.find_stream(self.file, max(own[0] + len(flac.MARK), self._place - READ_AHEAD))
-        return found[0] if found else None
+        return own, own and flac.find_stream(self.file, max(own[0] + len(flac.MARK), self._place - READ_AHEAD))
 
     def _resume(self, *, is_longer: bool = False) -> bool:
-        """Get ready to go on with the next frame that can be decoded; with the very next if it `is_longer` than told."""
-        found = flac.find_stream(self.file, 0)
+        """Get ready to go on with the next frame that can be decoded; the very next if it `is_longer` than it told."""
+        found, following = self._streams
         if found is None:
             return False
         start = max(found[0] + 42, self._place - READ_AHEAD)
         info = replace(found[1], total=0) if is_longer else found[1]
         for at, first, length in flac.frames(self.file, start, info, self._position):
-            if is_longer and first > self._position:
+            if (following and at > following[0]) or (is_longer and first > self._position):
                 return False
             view = Spliced(info.header, self.file, at)
             try:
-                decoder = _Decoder(view)
+                decoder = Decoder(view)
                 block = decoder.next_block(length)
             except OPENING_ERRORS:
                 continue
@@ -217,7 +196,7 @@ class _FlacPart(_Part):
 class _MpegPart(_Part):
     """MPEG audio: where no header tells its length, or frames are damaged, its frames are found one by one."""
 
-    def __init__(self, file: BinaryIO, decoder: _Decoder | None, frames: mpeg.Frames) -> None:
+    def __init__(self, file: BinaryIO, decoder: Decoder | None, frames: mpeg.Frames) -> None:
         self._frames = frames
         self._words: list[str] = []
         self._is_clean = decoder is None
@@ -230,17 +209,17 @@ class _MpegPart(_Part):
         yield from super().blocks()
         self.lost = self._frames.lost
         complaints = sum("error" in line for line in self._words)
-        if complaints:
-            self.notes.append(f"damaged: its decoder complained {complaints} times")
+        if complaints and not self.lost:
+            self.notes.append(f"damaged: its decoder complained {'once' if complaints == 1 else f'{complaints} times'}")
 
     def following(self) -> int | None:
         """Where in the file another sound begins, once this one was read."""
         frames = mpeg.Frames(self.file, self._frames.end if self._is_clean else self._tell() - 4)
         return frames.first if len(list(islice(frames, FRAMES_OF_A_SOUND))) == FRAMES_OF_A_SOUND else None
 
-    def _decoder_of_frames(self) -> _Decoder:
+    def _decoder_of_frames(self) -> Decoder:
         with mpeg.without_words(self._words):
-            return _Decoder(Stream(iter(self._frames)))
+            return Decoder(Stream(iter(self._frames)))
 
     def _decoded(self, frames: int) -> Block:
         with mpeg.without_words(self._words):
@@ -266,16 +245,18 @@ def _open(file: BinaryIO) -> _Part:
     """The first sound of a file."""
     file.seek(0)
     kind = signature(file.read(LOOKED_AT))
-    sound = chunks.find_sound(file)
-    header = chunks.better_header(file, sound) if sound else None
-    view = Spliced(header, file, sound.start) if sound and header else None
+    sound, view, is_longer = chunks.find_sound(file), None, False
+    if sound and chunks.is_followed(file, sound):
+        view = Spliced(b"", file, 0, sound.behind)
+    elif sound and (header := chunks.better_header(file, sound)):
+        view, is_longer = Spliced(header, file, sound.start), sound.is_known and sound.declared < sound.there
     may_be_mpeg = kind is None or kind.demuxer in ("mp3", "wav", "aac")
     try:
         with mpeg.without_words([]) if may_be_mpeg and sound is None else nullcontext():
-            decoder = _Decoder(view or file)
+            decoder = Decoder(view or file)
     except OPENING_ERRORS:
         if within := ogg.flac_within(file):
-            return _Part(file, _Decoder(Stream(within)))
+            return _Part(file, Decoder(Stream(within)))
         frames = mpeg.Frames(file, 0, last_start=LEADING)
         if frames.first is None or not may_be_mpeg:
             raise
@@ -286,4 +267,6 @@ def _open(file: BinaryIO) -> _Part:
         has_length = frames.first is None or mpeg.declares_length(file, frames.first)
         file.seek(place)  # the decoder reads from there
         return _MpegPart(file, decoder if has_length else None, frames)
-    return _FlacPart(file, decoder) if decoder.format == "FLAC" else _Part(file, decoder, view, sound)
+    return (
+        _FlacPart(file, decoder) if decoder.format == "FLAC" else _Part(file, decoder, view, sound, is_longer=is_longer)
+    )

@@ -22,10 +22,10 @@ def download(
     verbose: Verbose = False,
 ) -> None:
     """Fetch ESC-50 (0.6 GB), verify it and put it where the other commands look for it."""
+    from escnn.cache import default_data_folder
     from escnn.cli.progress import stages
     from escnn.data import download as downloading
     from escnn.data import esc50
-    from escnn.files import default_data_folder
 
     console, folder = console_of(ctx), data or default_data_folder()
     if check:

@@ -10,6 +10,7 @@ import typer
 
 from escnn.cli.console import Console
 from escnn.cli.options import (
+    PATH,
     DataFolder,
     Device,
     DeviceName,
@@ -33,10 +34,10 @@ def evaluate(
         int | None, typer.Option(min=1, max=5, help="Fold to evaluate on.", show_default="one it was not trained on")
     ] = None,
     cross_validate: Annotated[
-        Path | None, typer.Option(metavar="RUNS", help="Evaluate every run of a cross-validation on its own fold.")
+        Path | None, typer.Option(help="Evaluate every run of this cross-validation on its own fold.", **PATH)
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for JSON, CSV and the confusion matrix.")
+        Path | None, typer.Option("--out", "-o", help="Folder for JSON, CSV and the confusion matrix.", **PATH)
     ] = None,
     page: Annotated[
         bool, typer.Option("--report", help="Write a page to explore as well, into --out or ./evaluation.")

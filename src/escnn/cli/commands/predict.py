@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from escnn.cli.options import (
+    PATH,
     Device,
     DeviceName,
     Format,
@@ -27,7 +28,7 @@ def predict(
     ctx: typer.Context,
     audio: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for a sound on stdin.")] = None,
     files_from: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Read file names from here, one a line; - for stdin.")
+        Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
     min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Name no class below this score.")] = 0.0,
@@ -36,7 +37,7 @@ def predict(
         typer.Option("--format", help="How to write them.", show_default="json for one sound, else jsonl"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write here instead of stdout; a link is followed.")
+        Path | None, typer.Option("--out", "-o", help="Write here instead of stdout; a link is followed.", **PATH)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file --out if it is there.")] = False,
     resume: Annotated[
@@ -56,7 +57,7 @@ def predict(
     from escnn.inference import resume as resuming
 
     console = console_of(ctx)
-    names = inputs.collect_inputs(audio or [], files_from, console.stdin)
+    names = inputs.collect_inputs(audio or [], None if files_from is None else str(files_from), console.stdin)
     chosen = _output_format(output_format, one=inputs.is_one_sound(names) and not resume)
     if resume and (out is None or force or chosen is not Format.JSONL):
         raise UsageError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from escnn.cli.options import DataFolder, Device, DeviceName, Fold, Quiet, Verbose, console_of
+from escnn.cli.options import PATH, DataFolder, Device, DeviceName, Fold, Quiet, Verbose, console_of
 from escnn.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help=f"Settings to start from: {PRESETS}.", autocompletion=_presets)
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings from a JSON file, such as a run's config.json.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings from a JSON file, such as a run's config.json.", **PATH)
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=2, help="Clips in a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Random seed.")] = None,
@@ -50,9 +52,9 @@ def train(
         bool, typer.Option("--show-config", help="Write all settings as JSON to stdout, and train nothing.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/fold<n>-<number>")
+        Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/fold<n>-<number>", **PATH)
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", **PATH)] = None,
     data: DataFolder = None,
     device: Device = DeviceName.AUTO,
     quiet: Quiet = False,

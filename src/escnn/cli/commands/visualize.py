@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from escnn.cli.console import Console
-from escnn.cli.options import Device, DeviceName, ModelPath, Quiet, Verbose, console_of
+from escnn.cli.options import PATH, Device, DeviceName, ModelPath, Quiet, Verbose, console_of
 
 if TYPE_CHECKING:
     from escnn.inference.prediction import Prediction
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def visualize(
     ctx: typer.Context,
     audio: Annotated[list[str], typer.Argument(help="Files, folders, or - for a sound on stdin.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the page.")] = Path("report"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures and the page.", **PATH)] = Path(
+        "report"
+    ),
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     classes: Annotated[
         list[str] | None, typer.Option("--class", metavar="LABEL", help="Show the evidence for this class, too.")
@@ -28,7 +30,9 @@ def visualize(
         str | None, typer.Option(help="Only these layers, separated by commas, such as conv1,layer4.")
     ] = None,
     colormap: Annotated[str | None, typer.Option(help="Colour map of the feature maps, by matplotlib's name.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into --out even if something is there; old pages go.")
+    ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     model: ModelPath = None,
     device: Device = DeviceName.AUTO,
@@ -48,6 +52,7 @@ def visualize(
         from escnn.report.pictures.images import check_colormap
         from escnn.report.sound.folder import save_sounds
         from escnn.report.sound.layers import choose_layers
+        from escnn.report.sound.leftovers import remove_page, remove_pages
 
         check_colormap(colormap)
         classifier = Classifier.load(model, device=device)
@@ -61,10 +66,12 @@ def visualize(
         source, name = inputs.one_sound(names[0], console.stdin)
         with console.working("analyzing"):
             analysis = analyze(source, classifier, name=name, **asked)
-            page = analysis.save(output_folder(out, force=force), top_k=top_k, **options)
+            remove_page(output_folder(out, force=force))
+            page = analysis.save(out, top_k=top_k, **options)
         _show(console, analysis.prediction)
     else:
         page = output_folder(out, force=force) / "index.html"
+        remove_pages(out)
         sounds = inputs.find_sounds(names, console.stdin)
         for result in save_sounds(classifier, sounds, out, **asked, **options):
             if isinstance(result, Failure):
@@ -73,8 +80,8 @@ def visualize(
             else:
                 _show(console, result)
     console.result(str(page))
-    if open_page:
-        typer.launch(str(page))
+    if open_page and typer.launch(str(page.absolute())):
+        console.warning(f"{page}: no browser could be opened")
     if failures:
         raise typer.Exit(3)
 

@@ -44,7 +44,7 @@ def index_page(
         card: the model that named them.
         versions: of what made the numbers.
         top_k: classes to name of each, at most `SHOWN_SCORES`.
-        command: as typed.
+        command: as typed; an empty one is not shown.
         created: by default now.
     """
     return render_page(

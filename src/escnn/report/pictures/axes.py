@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from escnn.report.pictures.images import INK, Floats
+from escnn.report.pictures.library import quietly
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +56,7 @@ def drawn(draw: Callable[P, Figure]) -> Callable[P, Image.Image]:
         import matplotlib.style
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        with quietly(), matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # emoji in a file name: an empty box will do
             canvas: Any = FigureCanvasAgg(draw(*args, **kwargs))
             canvas.draw()

@@ -10,12 +10,12 @@ import functools
 import io
 from typing import Any
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from escnn.errors import UsageError, closest
+from escnn.report.pictures.library import matplotlib
 
 Floats = NDArray[np.floating[Any]]
 

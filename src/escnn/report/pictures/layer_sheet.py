@@ -6,7 +6,6 @@ import functools
 import math
 from pathlib import Path
 
-import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from escnn.report.pictures.axes import time_ticks
@@ -19,6 +18,7 @@ from escnn.report.pictures.images import (
     strongest_channels,
     value_limits,
 )
+from escnn.report.pictures.library import matplotlib
 
 
 def layer_sheet(

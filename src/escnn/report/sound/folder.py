@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from escnn import files
+from escnn import files, names
 from escnn.analysis.analysis import Analysis, analyze
 from escnn.audio.decoding import Source
 from escnn.audio.log_mel import mel_frequencies
@@ -21,7 +21,7 @@ from escnn.report.index.page import IndexEntry, index_page
 from escnn.report.pictures import images, spectrogram
 from escnn.report.pictures.layer_sheet import layer_sheet
 from escnn.report.sound.layers import DrawnLayer
-from escnn.report.sound.page import filter_sounds, sound_page, title
+from escnn.report.sound.page import filter_sounds, is_recording, sound_page, title
 
 
 def save_sound(
@@ -45,7 +45,7 @@ def save_sound(
     """
     audio, detail = analysis.card.audio, analysis.detail
     name = title(analysis.prediction.name)
-    if len(analysis.thumbnails) > 1:
+    if is_recording(analysis):
         end_seconds = analysis.start_seconds + audio.clip_seconds
         name += f", from {moment(analysis.start_seconds)} to {moment(end_seconds)}"
     best = display_label(analysis.card.labels[detail.class_ids[0]])
@@ -102,7 +102,7 @@ def save_sounds(
     entries: list[IndexEntry] = []
     failures: list[Failure] = []
     # Not written through, even where `out` may hold something: a link leads elsewhere, a file is somebody's.
-    taken = {"index.html", *(files.same_name(entry.name) for entry in out.iterdir() if not _is_own_folder(entry))}
+    taken = {"index.html", *(names.same_name(entry.name) for entry in out.iterdir() if not _is_own_folder(entry))}
     for source, name in sources:
         try:
             analysis = analyze(source, classifier, name=name, classes=classes, top_k=top_k)
@@ -110,8 +110,8 @@ def save_sounds(
             failures.append(Failure(name, error, classifier.card))
             yield failures[-1]
             continue
-        folder = files.folder_name(Path(title(name)).stem, taken)
-        taken.add(files.same_name(folder))
+        folder = names.folder_name(Path(title(name)).stem, taken)
+        taken.add(names.same_name(folder))
         analysis.save(out / folder, top_k=top_k, **options)
         log_mel = analysis.detail.log_mel
         picture = images.feature_map(log_mel, images.decibel_limits(log_mel), images.SPECTROGRAM_COLORS)

@@ -59,7 +59,7 @@ def sound_page(
         analysis: of the sound.
         layers: to show, from `draw_layers`.
         top_k: classes to name.
-        command: as typed.
+        command: as typed; an empty one is not shown.
         created: by default now.
         filtered: from `filter_sounds`, if that was begun already.
     """
@@ -77,9 +77,8 @@ def sound_page(
             title=title(analysis.prediction.name),
             scores=scores,
             certainty=certainty([(label, score) for label, _, score in scores]),
-            warnings=_warnings(analysis),
             main=views[analysis.main],
-            segments=_segments(analysis, views) if len(analysis.thumbnails) > 1 else [],
+            segments=_segments(analysis, views) if is_recording(analysis) else [],
             seconds=_shown_seconds(analysis),
             recording_ticks=time_ticks(0.0, _shown_seconds(analysis)),
             # Blocks lie inside their stage; a block whose stage was not asked for stands for itself.
@@ -245,12 +244,6 @@ def _shown_seconds(analysis: Analysis) -> float:
     return max(analysis.prediction.seconds, analysis.prediction.window_starts[-1] + analysis.card.audio.clip_seconds)
 
 
-def _warnings(analysis: Analysis) -> list[str]:
-    seconds, length = analysis.prediction.seconds, analysis.card.audio.clip_seconds
-    padded = f"the sound lasts {seconds:.2f} s: silence was added after it to fill the network's window of {length:g} s"
-    return [*analysis.prediction.warnings, *([padded] if seconds < 0.99 * length else [])]
-
-
 def certainty(scores: Sequence[tuple[str, float]]) -> tuple[str, str]:
     """How sure the network is of its answers, (label, score), best first: a few words, and a sentence with the numbers
     behind them.
@@ -284,6 +277,12 @@ def waveform_path(low: Sequence[float], high: Sequence[float]) -> str:
     upper = [f"{column} {100 - scale * value:.1f}" for column, value in enumerate(high)]
     lower = [f"{column} {100 - scale * value:.1f}" for column, value in enumerate(low)]
     return "M" + "L".join(upper + lower[::-1]) + "Z"
+
+
+def is_recording(analysis: Analysis) -> bool:
+    """Whether the sound had more than one window, even if all but one were digital silence and were left out."""
+    longer = analysis.prediction.seconds > 1.01 * analysis.card.audio.clip_seconds
+    return longer or len(analysis.thumbnails) > 1
 
 
 def span(start_seconds: float, end_seconds: float) -> str:

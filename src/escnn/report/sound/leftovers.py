@@ -1,0 +1,48 @@
+"""What an earlier page left in a folder: it is removed before a new one is written, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+FILES = ("waveform.png", "spectrogram.png", "evidence.png", "prediction.json", "report.html")
+MAPS = Path("feature-maps")
+
+
+def remove_pages(out: Path) -> None:
+    """Remove the page in `out` and those in the folders in it, as far as they are ours and whole."""
+    for folder in (out, *(entry for entry in out.iterdir() if entry.is_dir() and not entry.is_symlink())):
+        remove_page(folder)
+        if folder != out:
+            _remove_if_empty(folder)
+
+
+def remove_page(folder: Path) -> None:
+    """Remove the page in `folder` with its pictures if `escnn visualize` has written it; other files stay."""
+    if not _is_page(folder):
+        return
+    native = folder / MAPS / "native"
+    for path in (
+        *(folder / MAPS).glob("*.png"),
+        *native.glob("*/mean-over-channels.png"),
+        *native.glob("*/channel-*.png"),
+        *(folder / name for name in FILES),
+    ):
+        with suppress(OSError):
+            path.unlink()
+    for made in (*native.glob("*"), native, folder / MAPS):
+        _remove_if_empty(made)
+
+
+def _is_page(folder: Path) -> bool:
+    """Whether a page of ours is there, known by the prediction beside it."""
+    with suppress(OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        schema = json.loads((folder / "prediction.json").read_bytes())["schema"]
+        return bool(schema.startswith("escnn.prediction/")) and (folder / "report.html").is_file()
+    return False
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
