@@ -1,8 +1,9 @@
 # make demo   install, name three synthesised sounds, show one of them as a page
 # make test   the tests; no network once it is installed; make test-slow those that take long
 # make check  lint, format, types
-# make fuzz   COUNT damaged files (20,000) drawn from SEED (0), a table of what became of them
-# make chaos  COUNT kills of a training (30), COUNT disturbed downloads of each kind (20), drawn from SEED (1)
+# make fuzz   COUNT damaged files and COUNT whole commands (20,000) drawn from SEED (0), a table of what became of them
+# make chaos  a kill at every write of predict, train and download; then COUNT kills of a training (30) and COUNT
+#             disturbed downloads of each kind (20) at moments drawn from SEED (1)
 # make bench  speed and size on this machine, printed and written to benchmarks/bench.json
 
 PYTHON ?= python3
@@ -29,6 +30,7 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 
 chaos: $(VENV)/installed
+	$(BIN)/python tests/chaos/every_write.py
 	$(BIN)/python tests/chaos/training.py $(or $(COUNT),30) $(or $(SEED),1)
 	COUNT=$(or $(COUNT),20) SEED=$(or $(SEED),1) $(BIN)/python tests/chaos/download.py
 
@@ -36,7 +38,7 @@ bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py
 
 fuzz: $(VENV)/installed
-	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(or $(COUNT),20000) --seed $(or $(SEED),0)
+	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(or $(COUNT),20000) --cases $(or $(COUNT),20000) --seed $(or $(SEED),0)
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

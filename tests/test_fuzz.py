@@ -1,11 +1,12 @@
 """Whatever happens to a file, reading it ends in a result or in one error of ours, soon, and in little memory.
 
-A few hundred damaged files, the same ones every time; `make fuzz` tries as many as one likes.
+A few hundred damaged files and whole commands, the same ones every time; `make fuzz` tries as many as one likes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from random import Random
@@ -13,6 +14,7 @@ from random import Random
 import pytest
 from fuzz import seeds
 from fuzz.child import Child
+from fuzz.commands import CPU_SECONDS, command_of
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +105,25 @@ def test_a_whole_file_of_every_kind_is_read_and_no_trap_is_sprung(
     }
     traps = [weights[kind] for kind in ("model-pickled", "state-trapped")]
     assert {child.read(trap.reader, content).said for trap in traps for content in trap.whole} == {"ModelError"}
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_whole_command_with_hostile_inputs_names_and_options_ends_as_it_may(child: Child, command: str) -> None:
+    numbers = [number for number in range(150) if command_of(number) == command]
+    outcomes = {
+        number: child.read("command", json.dumps([7, number]).encode(), CPU_SECONDS[command]) for number in numbers
+    }
+    wrong = [f"--seed 7 --case {number}: {outcome.trouble}" for number, outcome in outcomes.items() if outcome.trouble]
+    assert not wrong, "\n".join(wrong)
+    assert {f"{command} {code}" for code in (0, 2, 4)} <= {outcome.said for outcome in outcomes.values()}
+
+
+@pytest.mark.slow
+def test_pages_and_trainings_with_hostile_inputs_end_as_they_may(child: Child) -> None:
+    numbers = [number for number in range(500) if command_of(number) in ("visualize", "train")]
+    for number in numbers:
+        outcome = child.read("command", json.dumps([7, number]).encode(), CPU_SECONDS[command_of(number)])
+        assert not outcome.trouble, f"--seed 7 --case {number}: {outcome.trouble}"
 
 
 @pytest.mark.parametrize(

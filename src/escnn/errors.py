@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Literal
+import functools
+from collections.abc import Callable, Iterable
+from typing import Literal, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LONGEST_REASON = 200  # characters
 # What would end a line, or tell a terminal to do something: names and contents of files end up in messages.
@@ -89,6 +93,25 @@ def reason(error: BaseException) -> str:
         said = ""
     line = said.splitlines()[0] if said else type(error).__name__
     return line.rstrip(".") if len(line) <= LONGEST_REASON else line[:LONGEST_REASON] + " ..."
+
+
+def refused_as(kind: type[EscnnError]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make an error of `kind` of what the operating system refuses a function that reads what its first argument names:
+    a name that is too long, a folder that may not be searched, a disk that fails.
+    """
+
+    def door(read: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(read)
+        def reading(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return read(*args, **kwargs)
+            except OSError as error:
+                where = error.filename if error.filename is not None else args[0]
+                raise kind(f"{where}: cannot be read ({reason(error)})", hint="is it yours to read?") from error
+
+        return reading
+
+    return door
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

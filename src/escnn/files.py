@@ -75,11 +75,13 @@ def check_output_file(target: Path, *, force: bool = False) -> None:
         OutputError: `target` is a folder, or a file is there already and `force` is not given.
     """
     try:
+        with suppress(FileNotFoundError):
+            target.stat()
         if target.is_dir():
             raise OutputError(f"{target}: is a folder", hint="give the name of a file, such as results.jsonl")
         if target.is_file() and not force:
             raise OutputError(f"{target}: exists already", hint="choose another name, or add --force")
-    except (OSError, ValueError) as error:  # a name that is too long, or no name at all
+    except (OSError, ValueError) as error:  # a name that is too long, or none at all; a link that leads to itself
         raise output_error(target, error) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shlex
@@ -9,21 +10,26 @@ import unicodedata
 from collections.abc import Container
 from pathlib import Path
 
-from escnn.errors import UsageError, is_plain
+from escnn.errors import UsageError, is_plain, reason
 
 
 def expanded(text: str) -> Path:
     """A path as people name it: ``~`` is their home, which no shell replaces in ``--out=~/x``.
 
     Raises:
-        UsageError: it is empty, or there is no such home.
+        UsageError: it is empty or no name that this system can have, or there is no such home.
     """
     if not text:
         raise UsageError("an empty name stands for no file and no folder", hint="is a variable in it not set?")
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        path.lstat()
     except RuntimeError as error:
         raise UsageError(f"{text}: there is no such home folder", hint="give a path without ~") from error
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
+            raise UsageError(f"{text}: no name for a file or folder ({reason(error)})") from error
+    return path  # whatever is there, and whether it may be read, is for others to say
 
 
 def quoted(path: str | os.PathLike[str]) -> str:

@@ -1,6 +1,9 @@
 """A small ESC-50, and a server that hands it out."""
 
 import hashlib
+import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +31,34 @@ def server(small_and_quick: None) -> Iterator[ArchiveServer]:
     with archive_server.running() as server:
         server.body = a_zip(members())
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*made.split(), *names], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def encrypted(
+    server: ArchiveServer, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ArchiveServer]:
+    """A server that speaks TLS, with a certificate that is trusted."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    monkeypatch.setattr(http, "TIMEOUTS", (5.0, 5.0))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with archive_server.running() as other:
+        other.socket = context.wrap_socket(other.socket, server_side=True)
+        other.body = server.body
+        yield other
 
 
 @pytest.fixture

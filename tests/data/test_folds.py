@@ -55,7 +55,7 @@ def test_newcomers_are_dealt_to_the_emptiest_folds_and_the_others_stay() -> None
 def clips(*folds: tuple[int, int]) -> Dataset:
     """A data set with a clip for each (class, fold)."""
     root = Path("root")
-        found = tuple(Clip(f"{n}", root / f"{n}", *pair) for n, pair in enumerate(folds))
+    found = tuple(Clip(f"{n}", root / f"{n}", *pair) for n, pair in enumerate(folds))
     return Dataset(root, ("a", "b"), found, has_own_folds=True)
 
 

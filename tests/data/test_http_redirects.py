@@ -1,9 +1,5 @@
 """A redirect is followed on the web only, and never out of encryption."""
 
-import shutil
-import ssl
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import archive_server as server_manners
@@ -11,39 +7,10 @@ import pytest
 from archive_server import ArchiveServer
 from small_archive import assert_nothing_left, assert_whole
 
-from escnn.data import http
 from escnn.data.download import download
 from escnn.errors import NetworkError
 
 pytestmark = pytest.mark.usefixtures("small_and_quick")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate of 127.0.0.1, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*made.split(), *names], check=True, capture_output=True)
-    return certificate, key
-
-
-@pytest.fixture
-def encrypted(
-    server: ArchiveServer, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[ArchiveServer]:
-    """A server that speaks TLS, with a certificate that is trusted."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
-    monkeypatch.setattr(http, "TIMEOUTS", (5.0, 5.0))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    with server_manners.running() as other:
-        other.socket = context.wrap_socket(other.socket, server_side=True)
-        other.body = server.body
-        yield other
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x.zip", "gopher://x", "http://two..dots/"])

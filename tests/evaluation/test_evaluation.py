@@ -1,16 +1,20 @@
 """An evaluation of one fold or of several: what follows from its scores, and the JSON and tables that 0.1.0 wrote."""
 
+import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SMALL_AUDIO, SMALL_MODEL
 
 from escnn.audio.log_mel import Normalization
+from escnn.cli.tables import cross_validation_lines, evaluation_lines
 from escnn.data.dataset import Clip
 from escnn.evaluation import metrics
-from escnn.evaluation.evaluation import Evaluation
+from escnn.evaluation.evaluation import Evaluation, first_warnings
 from escnn.evaluation.protocol import pool
 from escnn.model.model_file import ModelCard
 
@@ -46,7 +50,8 @@ def test_figures_are_the_metrics_of_its_scores() -> None:
     one = evaluation(5)
     figures = one.figures()
     assert list(figures) == [
-        "fold", "clips", "views", "accuracy", "top5_accuracy", "macro_f1", "log_loss", "calibration_error",
+        "fold", "clips", "views", "accuracy", "balanced_accuracy", "top5_accuracy", "macro_f1", "log_loss",
+        "calibration_error",
     ]  # fmt: skip
     assert (figures["fold"], figures["clips"], figures["views"], one.folds) == (5, 30, 2, (5,))
     assert figures["accuracy"] == one.accuracy == metrics.accuracy(one.truth, one.scores)
@@ -71,7 +76,7 @@ def test_a_row_of_predictions_a_clip() -> None:
 def test_the_json_of_one_fold_has_the_keys_of_0_1_0() -> None:
     document = evaluation(5).to_json()
     old = json.loads((Path(__file__).parents[1] / "data/run-0.1.0/evaluation/evaluation.json").read_text())
-    assert list(document) == list(old)
+    assert [key for key in document if key != "balanced_accuracy"] == list(old)
     assert list(document["per_class"][0]) == list(old["per_class"][0])
     assert list(document["model"]) == list(old["model"])
     assert document["seen_in_training"] is False
@@ -98,7 +103,8 @@ def test_a_cross_validation_is_mean_and_sample_deviation_with_the_keys_of_0_1_0(
     together = pool(parts)
     document = together.to_json()
     assert list(document) == [
-        "schema", "folds", "mean_accuracy", "std_accuracy", "mean_log_loss", "mean_calibration_error",
+        "schema", "clips", "accuracy", "balanced_accuracy", "top5_accuracy", "macro_f1", "folds",
+        "mean_accuracy", "std_accuracy", "mean_log_loss", "mean_calibration_error",
         "mean_top5_accuracy",
     ]  # fmt: skip
     assert document["schema"] == "escnn.cross-validation/1"
@@ -117,6 +123,67 @@ def test_a_cross_validation_is_mean_and_sample_deviation_with_the_keys_of_0_1_0(
         (np.mean([part.macro_f1 for part in parts]), np.std([part.macro_f1 for part in parts], ddof=1))
     )
     assert list(spread) == ["accuracy", "top5_accuracy", "macro_f1"]
+
+
+def of_small_classes() -> Evaluation:
+    """A cross-validation whose first folds hold one class only, which is always named; "high" is in no fold."""
+    parts = []
+    for fold, truth in ((1, [0]), (2, [0, 0]), (5, [0, 1, 1, 1])):
+        part = evaluation(fold, len(truth))
+        scores = np.tile(np.array([[0.9, 0.06, 0.04]], dtype=np.float32), (len(truth), 1))
+        clips = tuple(dataclasses.replace(clip, class_id=t) for clip, t in zip(part.clips, truth, strict=True))
+        parts.append(dataclasses.replace(part, truth=np.array(truth), scores=scores, clips=clips))
+    return pool(parts)
+
+
+def test_one_figure_is_told_in_all_places_pooled_over_clips(tmp_path: Path) -> None:
+    together = of_small_classes()
+    document = together.to_json()
+    assert document["accuracy"] == together.accuracy == pytest.approx(4 / 7)  # the mean over folds is 75 %
+    assert document["mean_accuracy"] == pytest.approx(0.75)
+    assert document["balanced_accuracy"] == together.balanced_accuracy == 0.5  # of two classes, one always right
+    console = "\n".join(cross_validation_lines(document, classes=3, terminal=False))
+    page = re.sub(r"<[^>]+>|\u00a0", " ", together.to_html().split("</head>")[1])
+    assert "57.14 % of 7 clips" in console
+    assert "balanced accuracy 50.00 %" in console
+    assert "75" not in console
+    assert page.count("57.1 %") >= 3  # headline, its picture, the row of all folds
+    assert "75.0 %" not in page
+    together.save(tmp_path)
+    assert pd.read_csv(tmp_path / "predictions.csv")["correct"].mean() == pytest.approx(document["accuracy"])
+
+
+def test_a_class_without_clips_is_empty_and_warned_of(tmp_path: Path) -> None:
+    *_, last = of_small_classes().by_fold()
+    assert last.caveats == ["fold 5 holds no clip of high: how well they are told is not measured there"]
+    assert of_small_classes().by_fold()[0].caveats[0].startswith("fold 1 holds no clip of 2 of 3 classes: ")
+    last.save(tmp_path)
+    high = last.to_json()["per_class"][2]
+    assert high == {"label": "high", "precision": None, "recall": None, "f1": None, "clips": 0, "predicted": 0}
+    assert (tmp_path / "per_class.csv").read_text().splitlines()[3] == "high,,,,0,0"
+    assert "high" not in "\n".join(evaluation_lines(last.to_json(), terminal=False)).split("most confused")[0]
+    assert "fold 5 holds no clip of high" in last.to_html()
+
+
+def test_folds_that_no_finished_run_tests_on_are_named() -> None:
+    both = pool([evaluation(1), evaluation(4)])
+    assert both.caveats == ["no finished run tests on folds 2, 3, 5: these clips are not among the figures"]
+    assert pool([evaluation(fold) for fold in range(1, 6)]).caveats == []
+    assert evaluation(1).caveats == []
+
+
+def test_warnings_of_clips_are_kept_and_the_first_are_said(tmp_path: Path) -> None:
+    told = [(f"{n}.wav", "the sound lasts 0.3 s: ...") for n in range(2)]
+    told += [("9.wav", "ends early"), ("9.wav", "is noisy, \nreally"), ("8.wav", "ends early")]
+    one = dataclasses.replace(evaluation(5), sound_warnings=tuple(told))
+    assert first_warnings(one.sound_warnings, "here") == [
+        "9.wav: ends early; is noisy, \nreally", "8.wav: ends early", "0.wav: the sound lasts 0.3 s: ...",
+        "warnings about 1 more clip, all of them in warnings.csv of here",
+    ]  # fmt: skip
+    one.save(tmp_path)
+    assert pd.read_csv(tmp_path / "warnings.csv").to_numpy().tolist() == [list(pair) for pair in told]
+    evaluation(5).save(tmp_path)
+    assert not (tmp_path / "warnings.csv").exists()
 
 
 def test_the_model_is_the_first_of_several() -> None:

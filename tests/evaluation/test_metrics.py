@@ -37,8 +37,11 @@ def test_figures_agree_with_scikit_learn(drawn: tuple[np.ndarray, np.ndarray]) -
     np.testing.assert_array_equal(matrix, outside.confusion_matrix(truth, predicted, labels=classes))
     expected = outside.precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
     table = metrics.per_class(matrix, LABELS)
-    for column, values in zip(("precision", "recall", "f1", "clips"), expected, strict=True):
-        np.testing.assert_allclose(table[column], values, err_msg=column)
+    assert table["clips"].tolist() == expected[3].tolist()
+    for column, values in zip(("precision", "recall", "f1"), expected, strict=False):
+        np.testing.assert_allclose(table[column][:5], values[:5], err_msg=column)
+    assert table.loc[5, ["precision", "recall", "f1"]].isna().all()  # it has no clips: nothing was measured
+    assert metrics.balanced_accuracy(truth, scores) == pytest.approx(outside.balanced_accuracy_score(truth, predicted))
     assert table["predicted"].tolist() == np.bincount(predicted, minlength=6).tolist()
     there = sorted(set(truth.tolist()))
     assert metrics.macro_f1(table) == pytest.approx(

@@ -232,7 +232,7 @@ def _out_folder(case: Case, rng: Random, work: Path, outside: Path, default: str
     if rng.random() < 0.2:
         return
     case.out = _out_file(rng, work, outside)
-    if not case.out.exists() and rng.random() < 0.2:
+    if not os.path.lexists(case.out) and rng.random() < 0.2:
         case.out.mkdir(parents=True) if case.out.parent == work else None
     case.option(f"--out={case.out}")
     if force and rng.random() < 0.5:

@@ -8,10 +8,34 @@ from random import Random
 
 LONGEST = 255  # bytes of a name
 ODD_NAMES = (
-    *(b"...", b"..a", b". ", b" ", b"~", b"~root", b"-", b"--", b"-o", b"--out=x", b"--help", b"-rf", b"*", b"?", b"\\"),
+    *(
+        b"...",
+        b"..a",
+        b". ",
+        b" ",
+        b"~",
+        b"~root",
+        b"-",
+        b"--",
+        b"-o",
+        b"--out=x",
+        b"--help",
+        b"-rf",
+        b"*",
+        b"?",
+        b"\\",
+    ),
     *(b"a\nb", b"\n", b"a\rb", b"a\tb", b"\x1b[2J\x1b[31m", b"\xc2\x9b2J", b"\xc2\x85", b"\x7f", b"\x01", b"\x08\x08"),
-    *(b"\xe2\x80\xae3pm.exe", b"\xe2\x80\xa8", b"\xef\xbb\xbfa", b"\xff\xfe", b"\xed\xa0\x80", b"\xc3", b"\xf0\x9f\x90\x95"),
-    *(b"CON", b"nul.txt", b"COM1", b"a:b", b"a.", b"a ", b"a\\b", b"..\\..\\a", b"C:\\a", b"%s%n", b"{}", b"[red]a[/]"),
+    *(
+        b"\xe2\x80\xae3pm.exe",
+        b"\xe2\x80\xa8",
+        b"\xef\xbb\xbfa",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b"\xc3",
+        b"\xf0\x9f\x90\x95",
+    ),
+    *(b"CON", b"nul.txt", b"COM1", b"a:b", b"a.", b"a ", b"a\\b", b"..\\..\\a", b"C:\\a", b"%s%n", b"{}", b"[red]a"),
     *(b"$(touch x)", b"`touch x`", b"a;b", b"a|b", b"a&b", b"'", b'"', b"<b>&amp;", b"<script>", b"=1+1"),
     *(b"http:", b"index.html", b"report.html", b"prediction.json", b"stdin", b"low", b"a,b", b"#a", b"a#b?c=d", b"."),
 )
@@ -57,7 +81,8 @@ def make_tree(root: Path, rng: Random, contents: list[bytes], outside: Path, dep
         path = root / name
         kind = rng.random()
         if kind < 0.1:
-            path.symlink_to(rng.choice((outside, root, outside / "mine.wav", Path("gone"), path)))
+            leads = (outside, root, Path("gone"), path, outside / "mine.wav")
+            path.symlink_to(rng.choice(leads if path.suffix.lower() in SOUND_SUFFIXES else leads[:-1]))
         elif kind < 0.3 and depth:
             make_tree(path, rng, contents, outside, depth - 1)
         elif kind < 0.35 and depth:

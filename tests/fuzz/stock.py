@@ -14,7 +14,7 @@ import soundfile
 from fuzz import seeds
 from fuzz.forgery import mutate_json, mutate_model, mutate_state, mutate_table
 
-LABELS = ("low", "middle", "high")
+LABELS = ("low", "mid", "high")  # of `seeds.weights`
 CLIPS = tuple(f"{fold}-{number}-A-{number}.wav" for fold in range(1, 6) for number in range(3))
 FORGED = {
     "last.pt": mutate_state,

@@ -236,7 +236,6 @@ def import_all(reader: str) -> None:
 
 def import_commands() -> None:
     """What whole commands import, and what they are given."""
-    import PIL.Image
     import torch
 
     import escnn.cli.app

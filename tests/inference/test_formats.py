@@ -4,14 +4,19 @@ import copy
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import jsonschema
+import numpy as np
 import pytest
 
-from escnn.errors import ErrorCode
+from escnn.errors import AudioError, ErrorCode
+from escnn.inference import formats
+from escnn.inference.classifier import Classifier
 from escnn.inference.formats import CSV_COLUMNS, csv_header, csv_line, csv_lines, schema
+from escnn.inference.prediction import Failure
 
 DOCS = Path(__file__).parents[2] / "docs" / "prediction.schema.json"
 MODEL = {"name": "tiny", "sha256": "dbbd8469e27f97f8a62db930b84c5054b57461ca9c94ed2b4d64faaf736cb609", "classes": 3}
@@ -95,3 +100,26 @@ def test_csv_has_a_line_an_answer_and_one_for_a_sound_without() -> None:
 
 def test_a_name_of_any_bytes_stays_one_line_of_text() -> None:
     assert csv_line(("caf\udce9.wav", 1, None)) == "caf\\udce9.wav,1,"
+
+
+def test_the_scores_of_windows_have_exact_times_in_json_and_csv(
+    small_model: Path, write_sound: Callable[..., Path]
+) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 10_800).astype(np.float32)  # 1.35 s in windows of 0.5 s
+    prediction = Classifier.load(small_model).predict(write_sound("a.wav", noise))
+    document = prediction.to_json(top_k=2, windows=True)
+    jsonschema.validate(document, formats.schema())
+    assert "window_scores" not in prediction.to_json()
+    times = [(window["start_seconds"], window["end_seconds"]) for window in document["window_scores"]]
+    assert times == [(0.0, 0.5), (0.5, 1.0), (0.85, 1.35)]
+    for window, row in zip(document["window_scores"], prediction.window_scores, strict=True):
+        assert window["predictions"][0]["class_id"] == row.argmax()
+    failure = Failure("b.wav", AudioError("no such file", code="missing"), prediction.model).to_json()
+    lines = [formats.csv_header(windows=True)]
+    for written in (document, failure):
+        lines += formats.csv_lines(written, windows=True)
+    rows = list(csv.DictReader(io.StringIO("\n".join(lines))))
+    assert [(row["start_seconds"], row["rank"]) for row in rows] == [
+        *((start, rank) for start in ("0.0", "0.5", "0.85") for rank in "12"), ("", ""),
+    ]  # fmt: skip
+    assert rows[-1]["error"] == "no such file"

@@ -7,15 +7,17 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 import pytest
+import soundfile
 from conftest import SMALL_TRAINING
 
 import escnn
 from escnn import files
 from escnn.config import to_json
 from escnn.data.sources import open_dataset
-from escnn.errors import DatasetError, OutputError, UsageError
-from escnn.evaluation.protocol import evaluate_runs
+from escnn.errors import DatasetError, OutputError, UsageError, is_plain
+from escnn.evaluation.protocol import evaluate, evaluate_runs
 from escnn.model.model_file import read_model
+from escnn.names import quoted
 from escnn.network.runtime import versions
 from escnn.runs.run import EpochMetrics, Run, read_config
 from escnn.training.pipeline import cross_validate, resume, train
@@ -92,6 +94,85 @@ def test_a_clip_that_goes_away_ends_no_training_that_has_its_log_mels(class_fold
     assert not removed.exists()
     assert [run.status for run in runs] == ["complete"] * 5
     assert json.loads((tmp_path / "cv" / "cross-validation.json").read_text())["folds"][0]["clips"] == 6
+
+
+def test_what_the_reader_warns_of_is_said_and_kept(class_folders: Path, tmp_path: Path) -> None:
+    """Five clips were cut off: three are named, the others counted, all of them stand in the run folder."""
+    data = tmp_path / "data"
+    shutil.copytree(class_folders, data)
+    cut = [data / label / f"{number}.wav" for label in ("high", "low") for number in (2, 3, 4)][:5]
+    for path in cut:
+        path.write_bytes(path.read_bytes()[:-3000])
+    sound, rate = soundfile.read(data / "high" / "0.wav")
+    soundfile.write(data / "high" / "0.wav", sound[:2000], rate)  # short, and whole
+    for name in ("first", "cached"):
+        with pytest.warns(UserWarning) as caught:
+            run = train(data, config=SMALL_TRAINING, out=tmp_path / name, epochs=1)
+        said = [str(each.message) for each in caught]
+        table = pd.read_csv(run.folder / "warnings.csv")
+        assert list(table.columns) == ["clip", "warning"]
+        damaged = table[table["warning"].str.contains("ends after")]
+        assert damaged["clip"].tolist() == [path.relative_to(data).as_posix() for path in cut]
+        assert len(set(table["clip"])) == 6
+        for text, row in zip(said, damaged[:3].itertuples(), strict=False):
+            assert text.startswith(f"{row.clip}: {row.warning}")
+        assert said[3] == "warnings about 3 more clips, all of them in warnings.csv of the run folder"
+
+
+def test_clips_without_anything_to_warn_of_leave_no_table(class_folders: Path, tmp_path: Path) -> None:
+    run = train(class_folders, config=SMALL_TRAINING, out=tmp_path / "run", epochs=1)
+    assert not list(run.folder.rglob("warnings.csv"))
+
+
+def test_a_class_that_the_test_fold_lacks_is_warned_of(class_folders: Path, tmp_path: Path) -> None:
+    rows = ["filename,fold,target,category"]
+    (tmp_path / "data" / "audio").mkdir(parents=True)
+    for target, label in enumerate(("high", "low")):
+        for number, fold in enumerate((1, 1, 2) if label == "low" else (1, 1, 1), start=1):
+            name = f"{fold}-{number}-A-{target}.wav"
+            shutil.copy(class_folders / label / f"{number}.wav", tmp_path / "data" / "audio" / name)
+            rows.append(f"{name},{fold},{target},{label}")
+    (tmp_path / "data" / "meta").mkdir()
+    (tmp_path / "data" / "meta" / "esc50.csv").write_text("\n".join(rows))
+    with pytest.warns(UserWarning, match="^fold 2 holds no clip of high: ") as caught:
+        run = train(tmp_path / "data", config=SMALL_TRAINING, out=tmp_path / "run", epochs=1, fold=2)
+    assert len(caught) == 1
+    assert "fold 2 holds no clip of high" in (run.folder / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "caf\udce9", "\x1b[31m", "it's $HOME"])
+def test_a_run_folder_of_any_name_can_be_opened_again(class_folders: Path, tmp_path: Path, name: str) -> None:
+    messages: list[str] = []
+
+    def stop(run: Run, metrics: EpochMetrics) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            class_folders, config=SMALL_TRAINING, out=tmp_path / name, epochs=1, on_epoch=stop,
+            on_message=messages.append, command=["train", "--out", name],
+        )  # fmt: skip
+    assert messages[-1].endswith(f"--resume {quoted(tmp_path / name)}")
+    (run,) = resume(tmp_path / name)
+    assert run.status == "complete"
+    assert is_plain(read_model(run.folder).card.name)
+    assert (
+        evaluate(run.folder, class_folders).accuracy
+        == json.loads((run.folder / "evaluation" / "evaluation.json").read_text())["accuracy"]
+    )
+
+
+def test_the_settings_of_a_run_repeat_it_on_its_data(class_folders: Path, tmp_path: Path) -> None:
+    first = train(class_folders, config=SMALL_TRAINING, out=tmp_path / "first", epochs=1)
+    again = train(config=first.folder / "config.json", out=tmp_path / "again")
+    one, other = (read_model(run.folder).card for run in (first, again))
+    assert again.data == first.data
+    assert one.weights_sha256 == other.weights_sha256
+    assert one.sha256 != other.sha256
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(class_folders, elsewhere)
+    third = train(elsewhere, config=first.folder / "config.json", out=tmp_path / "third")
+    assert third.data == elsewhere
 
 
 def test_fold_zero_is_tested_on_nothing(class_folders: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import torch
 from conftest import SMALL_TRAINING
 
 from escnn import files
-from escnn.errors import DatasetError, ModelError, OutputError
+from escnn.errors import DatasetError, ModelError, OutputError, UsageError
 from escnn.model.model_file import read_model
 from escnn.network.runtime import versions
 from escnn.runs.run import EpochMetrics, Run
-from escnn.training.pipeline import resume, train
+from escnn.training.pipeline import cross_validate, resume, train
 from escnn.training.state import load_state, save_state
 
 DATA = Path(__file__).parents[1] / "data"
@@ -82,7 +82,9 @@ def test_a_run_begun_with_0_1_0_ends_with_the_weights_that_it_would_have_had(
     state = load_state(STOPPED_0_1_0)
     here = {**versions(), "escnn": "0.1.0"}  # other versions of torch are refused, and may round otherwise
     save_state(folder / "last.pt", {**state, "versions": here})
-    resume(folder, class_folders)
+    messages: list[str] = []
+    resume(folder, class_folders, on_message=messages.append)
+    assert any("bit for bit" in text and "log-mels of version 1 then" in text for text in messages)
     expected, found = (read_model(path).weights for path in (RUN_0_1_0, folder))
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4, err_msg=name)
@@ -196,6 +198,93 @@ def test_resuming_elsewhere_needs_the_same_data_and_notes_where_it_lies(class_fo
     (moved / "low" / "zero.wav").rename(moved / "low" / "0.wav")
     (run,) = resume(folder, moved)
     assert status(folder)["data"] == str(moved) == str(run.data)
+
+
+def test_another_data_set_is_refused_before_it_is_noted(class_folders: Path, tmp_path: Path) -> None:
+    folder = stopped(tmp_path / "run", class_folders, 1)
+    other = tmp_path / "other"
+    shutil.copytree(class_folders, other)
+    (other / "low" / "0.wav").unlink()
+    kept = (folder / "run.json").read_bytes()
+    with pytest.raises(DatasetError, match="not the data set"):
+        resume(folder, other)
+    assert (folder / "run.json").read_bytes() == kept
+    (run,) = resume(folder)
+    assert run.status == "complete"
+
+
+def test_a_cross_validation_whose_data_moved_goes_on_by_the_line_that_it_prints(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    data, moved, folder = tmp_path / "data", tmp_path / "moved", tmp_path / "cv"
+    shutil.copytree(class_folders, data)
+
+    def stop_in(fold: int) -> Callable[[Run, EpochMetrics], None]:
+        def on_epoch(run: Run, metrics: EpochMetrics) -> None:
+            if run.config.fold == fold and metrics.epoch == 1:
+                raise KeyboardInterrupt
+
+        return on_epoch
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(data, config=SMALL_TRAINING, out=folder, epochs=2, on_epoch=stop_in(2))
+    data.rename(moved)
+    with pytest.raises(KeyboardInterrupt):
+        resume(folder, moved, on_epoch=stop_in(3))
+    runs = resume(folder)
+    assert [status(run.folder)["data"] for run in runs] == [str(moved)] * 5
+    assert [run.status for run in runs] == ["complete"] * 5
+
+
+def test_a_cross_validation_that_was_killed_while_its_folders_were_made_gets_the_others(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cv"
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(class_folders, config=SMALL_TRAINING, out=folder, epochs=1, on_epoch=stop_after(1))
+    shutil.rmtree(folder / "fold3")
+    (folder / "fold4" / "config.json").unlink()  # the last file that is written
+    runs = resume(folder)
+    assert [(run.folder.name, run.config.fold, run.status) for run in runs] == [
+        (f"fold{fold}", fold, "complete") for fold in range(1, 6)
+    ]
+    assert len(json.loads((folder / "cross-validation.json").read_text())["folds"]) == 5
+
+
+def in_state(folder: Path, **versions: str) -> None:
+    """Say of a stopped run that it began with these versions."""
+    state = load_state(folder / "last.pt")
+    save_state(folder / "last.pt", {**state, "versions": {**state["versions"], **versions}})
+
+
+def test_another_torch_is_refused_unless_allowed_and_noted_in_the_run(class_folders: Path, tmp_path: Path) -> None:
+    folder = stopped(tmp_path / "run", class_folders, 1)
+    in_state(folder, torch="2.0.0+cpu")
+    with pytest.raises(UsageError, match="began with another version"):
+        resume(folder)
+    messages: list[str] = []
+    resume(folder, allow_other_versions=True, on_message=messages.append)
+    note = f'torch was "2.0.0+cpu", is "{versions()["torch"]}"'
+    assert status(folder)["not_bit_for_bit"] == [note]
+    assert f"{folder}: will not end bit for bit as it would have: {note}" in messages
+
+
+def test_other_threads_are_said_and_noted_once(class_folders: Path, tmp_path: Path) -> None:
+    folder = stopped(tmp_path / "run", class_folders, 1)
+    before = torch.get_num_threads()
+    note = f"threads was {before}, is {before + 1}"
+    messages: list[str] = []
+    try:
+        torch.set_num_threads(before + 1)
+        for epoch in (2, 3):
+            with pytest.raises(KeyboardInterrupt):
+                resume(folder, on_epoch=stop_after(epoch), on_message=messages.append)
+    finally:
+        torch.set_num_threads(before)
+    assert [text for text in messages if "bit for bit" in text] == [
+        f"{folder}: will not end bit for bit as it would have: {note}"
+    ]
+    assert status(folder)["not_bit_for_bit"] == [note]
 
 
 def test_a_damaged_state_is_refused(class_folders: Path, tmp_path: Path) -> None:

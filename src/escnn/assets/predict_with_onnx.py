@@ -24,13 +24,18 @@ def read_wav(path, sample_rate):
 
 
 def cut(samples, length):
-    """Windows (windows, time): a short sound is padded with silence, the last window ends where the sound does."""
+    """Windows (windows, time), and how much of each is new: the last ends where the sound does, overlapping the one
+    before; a short sound is padded with silence.
+    """
     if len(samples) <= length:
-        return np.pad(samples, (0, length - len(samples)))[None]
+        return np.pad(samples, (0, length - len(samples)))[None], [1.0]
     starts = [*range(0, len(samples) - length + 1, length)]
-    if len(samples) - starts[-1] - length >= max(1, length // 100):
+    weights = [1.0] * len(starts)
+    rest = len(samples) - starts[-1] - length
+    if rest >= max(1, length // 100):
         starts.append(len(samples) - length)
-    return np.stack([samples[start : start + length] for start in starts])
+        weights.append(rest / length)
+    return np.stack([samples[start : start + length] for start in starts]), weights
 
 
 def log_mel(windows, audio):
@@ -56,8 +61,9 @@ def main(model_path, sound_path):
     card = json.loads(session.get_modelmeta().custom_metadata_map["escnn"])
     audio = card["audio"]
     length = round(audio["clip_seconds"] * audio["sample_rate"])
-    windows = cut(read_wav(sound_path, audio["sample_rate"]), length)
-    scores = np.mean([session.run(["scores"], {"log_mel": log_mel(w[None], audio)})[0][0] for w in windows], axis=0)
+    windows, weights = cut(read_wav(sound_path, audio["sample_rate"]), length)
+    by_window = [session.run(["scores"], {"log_mel": log_mel(window[None], audio)})[0][0] for window in windows]
+    scores = np.average(by_window, axis=0, weights=weights)
     best = np.argsort(-scores, kind="stable")[:5]
     print(json.dumps([{"label": card["labels"][i], "score": round(float(scores[i]), 6)} for i in best]))
 

@@ -93,12 +93,12 @@ def _sounds_below(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
         path = folder / entry.name
         if entry.name.startswith("."):
             # macOS leaves a `._clip.wav` beside a clip: no sound, and nothing that a person knows of.
-            left_out[HIDDEN] += not entry.name.startswith("._") and (_is_named_as_sound(path) or entry.is_dir())
+            left_out[HIDDEN] += not entry.name.startswith("._") and (_is_named_as_sound(path) or _is_folder(str(path)))
         elif entry.is_dir(follow_symlinks=False):
             yield from _sounds_below(path, left_out)
-        elif entry.is_dir():
+        elif _is_folder(str(path)):
             left_out[LINKED] += 1
-        elif _is_named_as_sound(path) or (entry.is_file() and _begins_as_sound(path)):
+        elif _is_named_as_sound(path) or _begins_as_sound(path):
             yield path
         else:
             left_out[OTHER] += 1
@@ -109,9 +109,11 @@ def _is_named_as_sound(path: Path) -> bool:
 
 
 def _begins_as_sound(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as file:
-        kind = signature(file.read(LOOKED_AT))
-        return kind is not None and kind.demuxer in OF_LIBSNDFILE
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                kind = signature(file.read(LOOKED_AT))
+            return kind is not None and kind.demuxer in OF_LIBSNDFILE
     return False
 
 

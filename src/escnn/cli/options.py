@@ -23,6 +23,14 @@ class DeviceName(StrEnum):
     MPS = "mps"
 
 
+class RuntimeName(StrEnum):
+    """What computes the network."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    TORCH = "torch"
+
+
 class Format(StrEnum):
     """How predictions are written."""
 
@@ -70,3 +78,13 @@ TestTimeAugmentation = Annotated[
 ]
 Views = Annotated[int | None, typer.Option("--views", min=1, max=5, hidden=True, help="The name of --tta in 0.1.0.")]
 Fold = Annotated[int | None, typer.Option("--fold", min=0, max=5, help="Test fold, held out and reported; 0: none.")]
+Runtime = Annotated[
+    RuntimeName,
+    typer.Option(
+        "--runtime", help="What computes the network; auto is onnx, on the CPU, unless --device asks for a GPU."
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=1024, help="Threads of the network.", show_default="as many as cores"),
+]

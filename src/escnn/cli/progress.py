@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from escnn.cli.console import Console
+from escnn.cli.console import Console, printable
 
 if TYPE_CHECKING:
     from escnn.runs.run import EpochMetrics, Run
@@ -59,6 +59,24 @@ def _progress(console: Console, description: str, unit: str) -> Iterator[Callabl
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def sounds(console: Console) -> Iterator[Callable[[str, float], None]]:
+    """Which sound is being read, and how much of it. Gives ``advance(name, seconds)``."""
+    if console.is_animated:
+        with console.on_stderr().status("") as status:
+            yield lambda name, seconds: status.update(printable(f"{name}: {clock(seconds)}"))
+        return
+    last = time.perf_counter()
+
+    def advance(name: str, seconds: float) -> None:
+        nonlocal last
+        if time.perf_counter() - last > LINE_EVERY_SECONDS:
+            last = time.perf_counter()
+            console.message(f"{name}: {clock(seconds)} read")
+
+    yield advance
+
+
 def _line_now_and_then(console: Console, description: str, unit: str) -> Callable[[int, int | None], None]:
     last = time.perf_counter()
 
@@ -104,10 +122,11 @@ class EpochLines:
             parts.append(f"test {100 * metrics.held_out_accuracy:.2f} %")
         recent = self._seconds[-LEFT_FROM_EPOCHS:]
         left = sum(recent) / len(recent) * (epochs - metrics.epoch)
-        return "  ".join([*parts, f"{metrics.clips_per_second:.0f} clips/s", f"{_duration(left)} left"])
+        return "  ".join([*parts, f"{metrics.clips_per_second:.0f} clips/s", f"{clock(left)} left"])
 
 
-def _duration(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time as clocks show it: 0:05, 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

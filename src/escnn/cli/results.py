@@ -17,7 +17,14 @@ from escnn.inference import formats
 
 @contextmanager
 def results(
-    console: Console, output_format: Format, out: Path | None, *, top_k: int, append: bool = False, force: bool = False
+    console: Console,
+    output_format: Format,
+    out: Path | None,
+    *,
+    top_k: int,
+    append: bool = False,
+    force: bool = False,
+    windows: bool = False,
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Show predictions on stdout or whole in the file `out`, which `force` replaces; or `append` them to it, each as
     soon as it is known. Gives ``show(document)``.
@@ -38,8 +45,8 @@ def results(
         elif output_format is Format.CSV:
             if out is None:  # always UTF-8, as files are; but names steer no terminal
                 write = lambda line: console.result(printable(line).plain if terminal else line, encoding="utf-8")  # noqa: E731
-            write(formats.csv_header())
-            yield lambda document: write("\n".join(formats.csv_lines(document)))
+            write(formats.csv_header(windows=windows))
+            yield lambda document: write("\n".join(formats.csv_lines(document, windows=windows)))
         elif output_format is Format.JSON and out is None:
             yield console.json_document
         else:

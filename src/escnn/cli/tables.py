@@ -25,14 +25,15 @@ def prediction_table(documents: Sequence[Mapping[str, Any]], top_k: int, *, term
 def evaluation_lines(document: Mapping[str, Any], *, terminal: bool) -> Iterator[str]:
     """An evaluation of one fold: a summary, its classes, and what it confuses."""
     top5 = f"{100 * document['top5_accuracy']:.2f} % within the first five, " if len(document["per_class"]) > 5 else ""
+    measured = f"fold {document['fold']}" if document["fold"] else "all clips"
     yield (
-        f"fold {document['fold']}: {100 * document['accuracy']:.2f} % of {document['clips']} clips named right, "
-        f"{top5}macro F1 {document['macro_f1']:.3f}"
+        f"{measured}: {100 * document['accuracy']:.2f} % of {document['clips']} clips named right, "
+        f"balanced accuracy {100 * document['balanced_accuracy']:.2f} %, {top5}macro F1 {document['macro_f1']:.3f}"
     )
+    measured_classes = [row for row in document["per_class"] if row["clips"]]
     classes = [
         [row["label"], *(f"{row[key]:.2f}" for key in ("precision", "recall", "f1")), str(row["clips"])]
-        for row in sorted(document["per_class"], key=lambda row: (row["f1"], row["label"]))
-        if row["clips"]
+        for row in sorted(measured_classes, key=lambda row: (row["f1"], row["label"]))
     ]
     yield draw(["class, worst first", "precision", "recall", "f1", "clips"], classes, terminal=terminal)
     confused = [[row["true"], row["predicted"], str(row["clips"])] for row in document["most_confused"]]
@@ -48,10 +49,11 @@ def cross_validation_lines(document: Mapping[str, Any], *, classes: int, termina
         for row in document["folds"]
     ]
     yield draw(["test fold", "clips", *columns.values()], rows, terminal=terminal)
-    top5 = f"; mean top-5 {100 * document['mean_top5_accuracy']:.2f} %" if classes > 5 else ""
+    top5 = f", {100 * document['top5_accuracy']:.2f} % within the first five" if classes > 5 else ""
     yield (
-        f"mean accuracy {100 * document['mean_accuracy']:.2f} %, standard deviation over folds "
-        f"{100 * document['std_accuracy']:.2f} %{top5}"
+        f"all folds: {100 * document['accuracy']:.2f} % of {document['clips']} clips named right, balanced accuracy "
+        f"{100 * document['balanced_accuracy']:.2f} %{top5}; standard deviation over folds "
+        f"{100 * document['std_accuracy']:.2f} %"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -74,6 +75,13 @@ class Dataset:
             str(fold): sorted(self.hashes[clip.name] for clip in self.clips if clip.fold == fold)
             for fold in sorted(folds)
         }
+
+    def with_folds(self, fold_of: Mapping[str, int]) -> Dataset:
+        """The same clips in the folds given by their names, and in none where none is given."""
+        clips = tuple(dataclasses.replace(clip, fold=fold_of.get(clip.name, 0)) for clip in self.clips)
+        changed = dataclasses.replace(self, clips=clips)
+        vars(changed)["hashes"] = self.hashes  # known already: the files need not be there any more
+        return changed
 
     @functools.cached_property
     def digest(self) -> str:

@@ -17,8 +17,8 @@ from typing import Literal
 
 from escnn.data import esc50
 from escnn.data.dataset import FOLDS
-from escnn.data.http import BY_HAND, fetch
-from escnn.errors import DatasetError, reason
+from escnn.data.http import BY_HAND, fetch, shown
+from escnn.errors import DatasetError, OutputError, reason
 from escnn.files import exclusive, output_error
 
 # GitHub makes a commit's archive afresh, not always byte for byte the same: what it holds is verified, not its hash.
@@ -73,7 +73,8 @@ def download(
     show = on_progress or (lambda progress: None)
     say = on_message or (lambda message: None)
     folder = folder.resolve()  # where `folder` is a link to a larger disk, the data set belongs there
-    name = str(source or ARCHIVE_URL)
+    url = str(source or ARCHIVE_URL)
+    name = shown(url) if _is_remote(url) else url
     try:
         if found := _already_there(folder, allow_missing, force):
             _remove_leftovers(folder)
@@ -85,7 +86,7 @@ def download(
                 return found
             if archive is None:
                 archive = work / "archive.zip.part"
-                fetch(name, archive, lambda done, total: show(Progress("download", done, total)), say)
+                fetch(url, archive, lambda done, total: show(Progress("download", done, total)), say)
             _extract(archive, name, work / "unpacked", show)
             found = esc50.check(work / "unpacked")
             if not _acceptable(found, allow_missing):
@@ -94,7 +95,8 @@ def download(
             _put_in_place(work / "unpacked", folder, aside=work / "replaced")
             return replace(found, folder=folder)
     except OSError as error:
-        raise output_error(folder, error) from error
+        hint = "is there space and permission? --data and ESCNN_DATA name another folder"
+        raise OutputError(output_error(folder, error).message, hint=hint) from error
 
 
 def _acceptable(found: esc50.DatasetCheck, allow_missing: bool) -> bool:
@@ -149,12 +151,19 @@ def _strangers(folder: Path) -> list[str]:
 
 def _archive_at_hand(source: str | Path | None) -> Path | None:
     """The zip file that `source` names; None if it is to be fetched."""
-    if source is None or str(source).lower().startswith(("https://", "http://")):
+    if source is None or _is_remote(str(source)):
         return None
-    if not Path(source).is_file():
-        hint = "give the path of a zip file, or an address that begins with https://"
-        raise DatasetError(f"{source}: no such archive", hint=hint)
-    return Path(source)
+    hint = "give the path of a zip file, or an address that begins with https://"
+    try:
+        if Path(source).is_file():
+            return Path(source)
+    except OSError as error:
+        raise DatasetError(f"{source}: cannot be opened ({reason(error)})", hint=hint) from error
+    raise DatasetError(f"{source}: no such archive", hint=hint)
+
+
+def _is_remote(source: str) -> bool:
+    return source.lower().startswith(("https://", "http://"))
 
 
 def _extract(archive: Path, name: str, target: Path, show: Callable[[Progress], None]) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from escnn.data.dataset import FOLDS, Clip, Dataset
-from escnn.errors import DatasetError, reason
+from escnn.errors import DatasetError, reason, refused_as
 
 METADATA = "meta/esc50.csv"
 METADATA_SHA256 = "ca660da60191a97de289983a05821c9382d852a38a2ba8428980816b68cf6246"
+DIGEST_OF_0_1_0 = "dde89484d31a33b09fd9abc38386543b2e8c933f19f090a5ae07471c5c441d33"  # of all of it, as 0.1.0 had it
 CLIPS_PER_FOLD = 400
 CLIP_NAME = re.compile(r"(?P<fold>[1-5])-[0-9]{1,9}-[A-Z]-(?P<target>[1-4]?[0-9])\.wav")
 COLUMNS = ("filename", "fold", "target", "category")
@@ -106,6 +107,7 @@ def official_clips(metadata: bytes) -> dict[str, int]:
     return fold_of
 
 
+@refused_as(DatasetError)
 def check(folder: Path) -> DatasetCheck:
     """Compare `folder` with the official ESC-50. Clips that the metadata does not list are not looked at.
 
@@ -147,12 +149,19 @@ def open_esc50(root: Path) -> Dataset:
             f"{path}: not metadata as that of ESC-50 ({reason(error)})",
             hint=f"it needs the columns {', '.join(COLUMNS)}, separated by commas, in UTF-8",
         ) from error
-    names = {row.target: row.category for row in rows}
-    if sorted(names) != list(range(len(names))) or len(names) < 2 or len(set(names.values())) != len(names):
-        raise DatasetError(f"{path}: targets must number the categories from 0 without a gap, one name each")
+    names = {row.target: row.category for row in sorted(rows, key=lambda row: row.target)}
+    if not names or len(set(names.values())) != len(names):
+        raise DatasetError(f"{path}: targets must number the categories, one name each")
+    class_ids = {target: class_id for class_id, target in enumerate(names)}  # a part of ESC-50 leaves gaps
+    line_of: dict[str, int] = {}
     clips: list[Clip] = []
     missing: list[str] = []
-    for row in rows:
+    for line, row in enumerate(rows, start=2):
+        if line_of.setdefault(row.filename, line) != line:
+            raise DatasetError(
+                f"{path}: lines {line_of[row.filename]} and {line} both list {row.filename:.100}",
+                hint="take one of them out",
+            )
         if Path(row.filename).name != row.filename or not 1 <= row.fold <= FOLDS:
             raise DatasetError(f"{path}: row for {row.filename!r:.100} in fold {row.fold} is not one of ESC-50")
         if names[row.target] != row.category:
@@ -160,7 +169,7 @@ def open_esc50(root: Path) -> Dataset:
                 f"{path}: {row.filename:.100} is {row.category!r:.60}, but target {row.target} is "
                 f"{names[row.target]!r:.60} elsewhere"
             )
-        clip = Clip(f"audio/{row.filename}", root / "audio" / row.filename, row.target, row.fold)
+        clip = Clip(f"audio/{row.filename}", root / "audio" / row.filename, class_ids[row.target], row.fold)
         try:
             if clip.path.is_file():
                 clips.append(clip)
@@ -170,7 +179,7 @@ def open_esc50(root: Path) -> Dataset:
             raise DatasetError(f"{path}: {row.filename!r:.100} cannot be looked for ({reason(error)})") from error
     if not clips:
         raise DatasetError(f"{root}: none of the {len(rows)} clips is there", hint=f"they belong into {root / 'audio'}")
-    return Dataset(root, tuple(names[index] for index in range(len(names))), tuple(clips), tuple(missing))
+    return Dataset(root, tuple(names.values()), tuple(clips), tuple(missing), has_own_folds=True)
 
 
 def few(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from escnn.audio.decoding import Samples, open_sound
 from escnn.audio.log_mel import AudioConfig
 from escnn.audio.windows import read_windows
 from escnn.config import to_json
-from escnn.data.dataset import Clip, Dataset
+from escnn.data.dataset import Clip, Dataset, content_hashes
 from escnn.errors import AudioError, DatasetError, OutputError, reason
 
 FEATURES_VERSION = 2  # of the log-mel and of windows; another one makes caches stale
@@ -32,10 +32,14 @@ LogMels = Callable[[Samples], NDArray[np.float32]]  # waveforms (windows, time) 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Log-mels: `decibels` (windows, mels, frames) float16; `clip` (windows,) the index of the clip they are from."""
+    """Log-mels: `decibels` (windows, mels, frames) float16; `clip` (windows,) the index of the clip they are from.
+
+    `warnings` are what a person should know of a clip, such as that it was cut off, by the clip's index.
+    """
 
     decibels: NDArray[np.float16]
     clip: NDArray[np.int32]
+    warnings: tuple[tuple[int, str], ...] = ()
 
     def windows_of(self, clips: NDArray[Any]) -> NDArray[np.int64]:
         """Indices of the windows of the clips whose indices are given."""
@@ -47,8 +51,8 @@ def load_features(
 ) -> Features:
     """Log-mels of every clip, from the cache if they are there, otherwise computed once and kept.
 
-    The cache is a file named after everything that decides its content: audio settings, and the clips' paths, sizes
-    and times of last change. Where it cannot be kept, they are computed each time, with a warning.
+    The cache is a file named after everything that decides its content: audio settings, and what the clips hold. Where
+    it cannot be kept, they are computed each time, with a warning.
 
     Args:
         dataset: the clips.
@@ -57,20 +61,22 @@ def load_features(
         on_progress: called with (clips done, clips) while clips are read.
 
     Raises:
-        DatasetError: a clip cannot be read; every unreadable one is counted, the first few are named.
+        DatasetError: a clip cannot be read; every unreadable one is counted, the first few are named. Or one changed
+            while it was read.
     """
     name = f"{_features_key(dataset, config)}.safetensors"
     if found := _from_cache(name):
         return found
-    decibels, owner = _compute_features(dataset, config, log_mels, on_progress)
+    computed = _compute_features(dataset, config, log_mels, on_progress)
+    _check_unchanged(dataset)
+    tensors: dict[str, NDArray[Any]] = {"decibels": computed.decibels, "clip": computed.clip}
+    told = {"warnings": json.dumps(computed.warnings)}
     try:
-        cache.keep(
-            "features", name, lambda part: safetensors.numpy.save_file({"decibels": decibels, "clip": owner}, part)
-        )
+        cache.keep("features", name, lambda part: safetensors.numpy.save_file(tensors, part, told))
     except (OutputError, safetensors.SafetensorError) as error:  # the latter: a full disk
         warnings.warn(f"log-mels are not kept for the next time: {reason(error)}; {cache.HELPS}", stacklevel=2)
-        return Features(decibels, owner)
-    return _from_cache(name) or Features(decibels, owner)
+        return computed
+    return _from_cache(name) or computed
 
 
 def _from_cache(name: str) -> Features | None:
@@ -79,7 +85,11 @@ def _from_cache(name: str) -> Features | None:
     if path is None:
         return None
     try:
-        return Features(_mapped(path, "decibels"), _mapped(path, "clip"))
+        with safetensors.safe_open(path, framework="np") as file:  # checks the header
+            told = json.loads((file.metadata() or {}).get("warnings", "[]"))
+        return Features(
+            _mapped(path, "decibels"), _mapped(path, "clip"), tuple((int(clip), str(text)) for clip, text in told)
+        )
     except OSError:  # of the disk: no damage
         return None
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
@@ -91,8 +101,6 @@ def _from_cache(name: str) -> Features | None:
 
 def _mapped(path: Path, name: str) -> NDArray[Any]:
     """A tensor of a safetensors file, left on disk until it is looked at."""
-    with safetensors.safe_open(path, framework="np"):  # checks the header
-        pass
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entry = json.loads(file.read(length))[name]
@@ -103,14 +111,17 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
 
 def _compute_features(
     dataset: Dataset, config: AudioConfig, log_mels: LogMels, on_progress: Callable[[int, int], None] | None
-) -> tuple[NDArray[np.float16], NDArray[np.int32]]:
+) -> Features:
     decibels: list[NDArray[np.float16]] = []
     owner: list[int] = []
     unreadable: list[AudioError] = []
-    for index, windows in enumerate(_read_ahead(dataset, config)):
-        if isinstance(windows, AudioError):
-            unreadable.append(windows)
+    told: list[tuple[int, str]] = []
+    for index, found in enumerate(_read_ahead(dataset, config)):
+        if isinstance(found, AudioError):
+            unreadable.append(found)
         else:
+            windows, texts = found
+            told += [(index, text) for text in texts]
             decibels.append(log_mels(windows).astype(np.float16))
             owner += [index] * len(windows)
         if on_progress:
@@ -122,16 +133,19 @@ def _compute_features(
             hint="repair them or take them out of the folder",
         )
     # In C order, as a file of safetensors has no other: torch's log-mels come with their axes swapped.
-    return np.ascontiguousarray(np.concatenate(decibels)), np.array(owner, dtype=np.int32)
+    return Features(np.ascontiguousarray(np.concatenate(decibels)), np.array(owner, dtype=np.int32), tuple(told))
 
 
-def _read_ahead(dataset: Dataset, config: AudioConfig) -> Iterator[Samples | AudioError]:
-    """Every clip in turn as windows (windows, time), decoded ahead by a few threads (decoding frees the GIL)."""
+def _read_ahead(dataset: Dataset, config: AudioConfig) -> Iterator[tuple[Samples, list[str]] | AudioError]:
+    """Every clip in turn as windows (windows, time), decoded ahead by a few threads (decoding frees the GIL), and what
+    the reader warns of.
+    """
 
-    def read(clip: Clip) -> Samples | AudioError:
+    def read(clip: Clip) -> tuple[Samples, list[str]] | AudioError:
         try:
             with open_sound(clip.path) as reader:
-                return np.stack([window for _, window in read_windows(reader, config)])
+                windows = np.stack([window for _, window in read_windows(reader, config)])
+                return windows, list(reader.warnings)
         except AudioError as error:
             return error
 
@@ -144,12 +158,14 @@ def _read_ahead(dataset: Dataset, config: AudioConfig) -> Iterator[Samples | Aud
                 waiting.append(pool.submit(read, clip))
 
 
+def _check_unchanged(dataset: Dataset) -> None:
+    """Refuse log-mels of other sounds than those whose hashes name them."""
+    now = content_hashes([clip.path for clip in dataset.clips], dataset.root)
+    for clip, content in zip(dataset.clips, now, strict=True):
+        if content != dataset.hashes[clip.name] and clip.path.exists():  # it may go away once it has been read
+            raise DatasetError(f"{dataset.root}: {clip.name} changed while it was read", hint="run the command again")
+
+
 def _features_key(dataset: Dataset, config: AudioConfig) -> str:
-    files = [(os.fsencode(clip.path.resolve()).hex(), *_size_and_time(clip.path)) for clip in dataset.clips]
-    described = json.dumps([FEATURES_VERSION, to_json(config), files])
-    return hashlib.sha256(described.encode()).hexdigest()[:32]
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    contents = [dataset.hashes[clip.name] for clip in dataset.clips]
+    return hashlib.sha256(json.dumps([FEATURES_VERSION, to_json(config), contents]).encode()).hexdigest()[:32]

@@ -64,8 +64,8 @@ def deal(
         known: folds of some contents.
         folds: those to deal to.
     """
-    fold_of = {content: fold for content, fold in (known or {}).items() if content in set(contents)}
     copies = Counter(contents)
+    fold_of = {content: fold for content, fold in (known or {}).items() if content in copies}
     filled = Counter(dict.fromkeys(folds, 0))
     for content, fold in fold_of.items():
         filled[fold] += copies[content]
@@ -75,10 +75,22 @@ def deal(
     return [fold_of[content] for content in contents]
 
 
+def with_folds_dealt(
+    dataset: Dataset, seed: int, known: Mapping[str, int] | None = None, folds: Sequence[int] = ALL
+) -> Dataset:
+    """The data set with its clips dealt to folds class by class; the arguments are those of `deal`."""
+    fold_of: dict[str, int] = {}
+    for class_id in range(len(dataset.labels)):
+        names = [clip.name for clip in dataset.clips if clip.class_id == class_id]
+        contents = [dataset.hashes[name] for name in names]
+        fold_of |= zip(names, deal(contents, seed, known, folds), strict=True)
+    return dataset.with_folds(fold_of)
+
+
 def deal_as_0_1_0(count: int, class_id: int, seed: int) -> list[int]:
     """The folds that 0.1.0 gave the `count` clips of a class, sorted by name; its models know their folds by number."""
-    order = np.random.default_rng([seed, class_id]).permutation(count).tolist()
-    return [FOLDS - order.index(index) % FOLDS for index in range(count)]
+    places = np.argsort(np.random.default_rng([seed, class_id]).permutation(count))
+    return [FOLDS - place % FOLDS for place in places.tolist()]
 
 
 def _shuffled(seed: int, content: str) -> str:

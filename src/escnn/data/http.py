@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
+import socket
+import ssl
 import time
 import zipfile
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
-from escnn.errors import DatasetError, NetworkError
+from escnn.errors import DatasetError, NetworkError, reason
 from escnn.files import write_json
 from escnn.version import __version__
 
@@ -23,6 +29,8 @@ ATTEMPTS = 5  # in a row that bring nothing new
 FIRST_PAUSE = 1.0  # seconds; doubles with every such attempt
 
 BY_HAND = "is the address right? An archive fetched in a browser can be given with --from"
+PROXIES = "see HTTPS_PROXY, HTTP_PROXY and ALL_PROXY: unset what is not needed, or name the host in NO_PROXY"
+CERTIFICATES = "where the network signs with a certificate of its own, name its file in REQUESTS_CA_BUNDLE"
 
 _DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
@@ -47,19 +55,19 @@ def fetch(url: str, part: Path, on_bytes: Callable[[int, int | None], None], say
             return
         except _DROPPED as error:
             # What counts is more than there ever was, or a server that starts over every time would keep us for ever.
+            if final := _final(error, url):
+                raise final from error
             failures = 1 if _size(part) > most else failures + 1
             most = max(most, _size(part))
             if failures == ATTEMPTS:
                 kept = "what has come is kept, and the same command goes on from there"
                 hint = kept if _resumable(url, part)[0] else "try again later, or give a zip file with --from"
-                raise NetworkError(f"{url}: {_root_cause(error)}", hint=hint) from error
+                raise NetworkError(f"{shown(url)}: {_through_proxy(error, url)}{_cause(error)}", hint=hint) from error
             pause = FIRST_PAUSE * 2 ** (failures - 1)
-            say(f"stopped at {_size(part) / 1e6:.0f} MB ({_root_cause(error)}); trying again in {pause:g} s")
+            say(f"stopped at {_size(part) / 1e6:.0f} MB ({_cause(error)}); trying again in {pause:g} s")
             time.sleep(pause)
-        except requests.exceptions.InvalidSchema as error:
-            raise NetworkError(f"{url}: leads to an address that is not followed ({error})", hint=BY_HAND) from error
         except (requests.RequestException, ValueError) as error:  # ValueError: https://two..dots slips past requests
-            raise NetworkError(f"{url}: {error}", hint=BY_HAND) from error
+            raise _refused(error, url) from error
 
 
 def _fetch_rest(url: str, part: Path, on_bytes: Callable[[int, int | None], None], say: Callable[[str], None]) -> None:
@@ -68,7 +76,7 @@ def _fetch_rest(url: str, part: Path, on_bytes: Callable[[int, int | None], None
     headers = {"User-Agent": f"escnn/{__version__}", "Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
-    with _session(url) as session, session.get(url, headers=headers, stream=True, timeout=TIMEOUTS) as answer:
+    with _session(url) as session, _answer(session, url, headers) as answer:
         total = _total_bytes(answer)
         if answer.status_code == 416 and total == have:
             return  # the whole is here already
@@ -86,16 +94,26 @@ def _fetch_rest(url: str, part: Path, on_bytes: Callable[[int, int | None], None
             raise requests.ConnectionError("the connection was closed before the first byte")
         with part.open("ab" if have else "wb") as file:
             if not have:
-                write_json(_note(part), {"url": url, "version": _version(answer)})
+                write_json(_note(part), {"address": _hash(url), "version": _version(answer)})
             for piece in chain((first,), pieces):
                 file.write(piece)
                 have += len(piece)
                 if max(have, total or 0) > LARGEST_ARCHIVE:
-                    raise DatasetError(f"{url}: this is not ESC-50, it has more than {LARGEST_ARCHIVE:,} bytes")
+                    raise DatasetError(f"{shown(url)}: this is not ESC-50, it has more than {LARGEST_ARCHIVE:,} bytes")
                 on_bytes(have, total)
     cut_off = _lacks_its_end(part) if total is None else have != total
     if cut_off:
         raise requests.ConnectionError("the connection was closed before the end")
+
+
+def _answer(session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
+    """What the server says; its certificate is checked by those that the environment names."""
+    try:
+        return session.get(url, headers=headers, stream=True, timeout=TIMEOUTS)
+    except requests.RequestException:
+        raise
+    except OSError as error:
+        raise NetworkError(f"{shown(url)}: no certificates to check it by ({reason(error)})", hint=_bundle()) from error
 
 
 def _session(url: str) -> requests.Session:
@@ -125,7 +143,7 @@ def _refuse_failure(answer: requests.Response) -> None:
     if answer.status_code in (408, 429) or answer.status_code >= 500:
         raise requests.ConnectionError(said)
     if answer.status_code not in (200, 206, 416):
-        raise NetworkError(f"{answer.url}: {said}", hint=BY_HAND)
+        raise NetworkError(f"{shown(answer.url)}: {said}", hint=BY_HAND)
 
 
 def _continues(answer: requests.Response, have: int, version: str) -> bool:
@@ -144,8 +162,9 @@ def _resumable(url: str, part: Path) -> tuple[int, str]:
     """How many bytes of `url` are here and of which version; none if that was not noted or is not known."""
     try:
         note = json.loads(_note(part).read_text("utf-8"))
-        version = str(note["version"]) if note["url"] == url else ""
-    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        address = note.get("address") or _hash(note["url"])  # the latter in notes of 0.1.0
+        version = str(note["version"]) if address == _hash(url) else ""
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         version = ""
     return (_size(part), version) if version else (0, "")
 
@@ -169,3 +188,78 @@ def _root_cause(error: BaseException) -> BaseException:
     while error.__context__ is not None:
         error = error.__context__
     return error
+
+
+def _cause(error: BaseException) -> str:
+    return _without_user(reason(_root_cause(error)))
+
+
+def _final(error: requests.RequestException, url: str) -> NetworkError | None:
+    """Why trying again is of no use; None where it may be."""
+    cause, handshake = _root_cause(error), error.request is not None
+    if isinstance(error, requests.exceptions.ProxyError) and "Tunnel connection failed: 5" not in str(cause):
+        return NetworkError(f"{shown(url)}: {_through_proxy(error, url)}{_cause(error)}", hint=PROXIES)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        text = f"{shown(url)}: its certificate is not trusted ({cause.verify_message})"
+        return NetworkError(text, hint=CERTIFICATES)
+    if isinstance(cause, ssl.SSLError) and handshake and not isinstance(cause, ssl.SSLEOFError):
+        text = f"{shown(url)}: no encrypted connection can be made ({cause.reason})"
+        return NetworkError(text, hint=_bundle() if cause.library == "X509" else BY_HAND)
+    if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+        return NetworkError(f"{shown(url)}: no such host ({_cause(error)})", hint=f"are you online, and {BY_HAND}")
+    return None
+
+
+def _refused(error: Exception, url: str) -> NetworkError:
+    """An address, or the proxy on the way to it, that cannot be used at all."""
+    said = f" ({_cause(error)})" if "@" not in url else ""  # it may quote a part of the password
+    proxy = _proxy(url)
+    if proxy and ("proxy" in str(error).lower() or "SOCKS" in str(error) or not _is_address(proxy)):
+        hint = "`pip install pysocks` adds SOCKS" if "SOCKS" in str(error) else PROXIES
+        return NetworkError(f"{shown(url)}: the proxy {shown(proxy)} cannot be used{said}", hint=hint)
+    what = (
+        "leads to an address that is not followed"
+        if isinstance(error, requests.exceptions.InvalidSchema)
+        else "no address that can be used"
+    )
+    return NetworkError(f"{shown(url)}: {what}{said}", hint=BY_HAND)
+
+
+def _through_proxy(error: Exception, url: str) -> str:
+    return f"the proxy {shown(_proxy(url) or '')}: " if isinstance(error, requests.exceptions.ProxyError) else ""
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for `url`."""
+    try:
+        return requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    except ValueError:  # no address
+        return None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).port or True) and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def shown(address: str) -> str:
+    """An address as it is shown: without what may be secret, which is its user, its password and its query."""
+    return _without_user(address).partition("?")[0]
+
+
+def _without_user(text: str) -> str:
+    return re.sub(r"//\S*@", "//", text)
+
+
+def _hash(url: str) -> str:
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _bundle() -> str:
+    """What to do about a file of certificates that cannot be used."""
+    named = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+    return (
+        f"{named[0]} names another file than one of certificates: set it right, or unset it" if named else CERTIFICATES
+    )

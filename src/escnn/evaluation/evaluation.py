@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from escnn.audio.windows import NOTHING_ABOVE
 from escnn.data.dataset import Clip
 from escnn.evaluation import metrics
 from escnn.evaluation.metrics import CalibrationBin
@@ -21,6 +22,8 @@ from escnn.runs.run import EpochMetrics
 
 SCHEMA = "escnn.evaluation/1"
 CROSS_VALIDATION_SCHEMA = "escnn.cross-validation/1"
+MOST_WARNINGS = 3  # clips whose warnings are said one by one
+_HARMLESS = (NOTHING_ABOVE, "the sound lasts ")  # how warnings begin that tell of no damage
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,13 @@ class Evaluation:
     clips: tuple[Clip, ...]
     truth: NDArray[np.int64]
     scores: NDArray[np.float32]
-    models: dict[int, ModelCard]  # by fold
+    models: dict[int, ModelCard]  # by fold; 0 for clips in none
     data_name: str
     data_digest: str
     tta: int  # ways in which every window was scored
     versions: dict[str, str]
+    seen: frozenset[str] | None = None  # names of clips that were trained on; None: those in the folds trained on
+    sound_warnings: tuple[tuple[str, str], ...] = ()  # what a person should know of clips: (name, text)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -60,6 +65,11 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of clips named right."""
         return metrics.accuracy(self.truth, self.scores)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean share of clips named right over the classes."""
+        return metrics.balanced_accuracy(self.truth, self.scores)
 
     def top_k_accuracy(self, k: int) -> float:
         """Share of clips whose class is among the `k` highest scores."""
@@ -121,9 +131,45 @@ class Evaluation:
         )
 
     @property
+    def clips_seen(self) -> frozenset[str]:
+        """Names of the clips that their model was trained on, or on copies of them."""
+        if self.seen is None:
+            return frozenset(clip.name for clip in self.clips if clip.fold in self.models[clip.fold].folds_seen)
+        return self.seen & {clip.name for clip in self.clips}
+
+    @property
     def folds_trained_on(self) -> tuple[int, ...]:
-        """Folds whose model was trained on them: of those the figures say little about new sounds."""
-        return tuple(fold for fold, card in self.models.items() if fold in card.folds_seen)
+        """Folds whose model was trained on all of their clips: the figures say little about new sounds."""
+        seen = self.clips_seen
+        unseen = {clip.fold for clip in self.clips if clip.name not in seen}
+        return tuple(fold for fold in self.models if fold not in unseen)
+
+    @property
+    def measured_on(self) -> str:
+        """What was measured, in words: "fold 5", "folds 1 to 4", or "all clips" of a data set that is in no folds."""
+        folds = self.folds
+        if len(folds) > 2 and list(folds) == list(range(folds[0], folds[-1] + 1)):
+            return f"folds {folds[0]} to {folds[-1]}"
+        return f"fold{'s' if len(folds) > 1 else ''} {', '.join(map(str, folds))}" if any(folds) else "all clips"
+
+    @property
+    def caveats(self) -> list[str]:
+        """What the figures do not say, in sentences."""
+        found = [
+            f"the model was trained on fold {fold}: its figures say little about new sounds"
+            for fold in self.folds_trained_on
+        ]
+        learned = {fold for card in self.models.values() for fold in card.folds_seen}
+        if len(self.models) > 1 and (missing := sorted(learned - set(self.folds))):
+            folds = f"fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}"
+            found.append(f"no finished run tests on {folds}: these clips are not among the figures")
+        for part in self.by_fold():
+            there = set(part.truth.tolist())
+            if absent := [label for index, label in enumerate(self.labels) if index not in there]:
+                where = f"fold {part.folds[0]}" if part.folds[0] else "the data set"
+                classes = absent[0] if len(absent) == 1 else f"{len(absent)} of {len(self.labels)} classes"
+                found.append(f"{where} holds no clip of {classes}: how well they are told is not measured there")
+        return found
 
     def by_fold(self) -> list[Evaluation]:
         """An evaluation of each fold."""
@@ -137,6 +183,7 @@ class Evaluation:
                 truth=self.truth[folds == fold],
                 scores=self.scores[folds == fold],
                 models={fold: card},
+                sound_warnings=(),
             )
             for fold, card in self.models.items()
         ]
@@ -152,10 +199,11 @@ class Evaluation:
     def figures(self) -> dict[str, Any]:
         """The figures of one fold, as they stand in JSON and in a model file."""
         return {
-            "fold": self.folds[0],
+            "fold": self.folds[0] or None,
             "clips": len(self.truth),
             "views": self.tta,
             "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
             "top5_accuracy": self.top_k_accuracy(5),
             "macro_f1": self.macro_f1,
             "log_loss": self.log_loss,
@@ -170,7 +218,7 @@ class Evaluation:
         return {
             "schema": SCHEMA,
             "fold": figures.pop("fold"),
-            "seen_in_training": bool(self.folds_trained_on),
+            "seen_in_training": bool(self.clips_seen),
             **figures,
             "most_confused": self.most_confused(),
             "per_class": json.loads(self.per_class().to_json(orient="records")),
@@ -178,14 +226,17 @@ class Evaluation:
                 "name": self.model.name,
                 "sha256": self.model.sha256,
                 "parameters": self.model.parameters,
-                "training": self.model.training,
+                "training": self.model.training_summary,
             },
         }
 
     def _cross_validation_json(self) -> dict[str, Any]:
-        """Figures per fold, their mean and their standard deviation (n - 1), as JSON types."""
+        """Figures of all clips together and per fold, their mean and their standard deviation (n - 1), as JSON types.
+
+        The first are the ones to tell: in small folds one class may be all there is, and their mean says little.
+        """
         parts = self.by_fold()
-        rows = [{**part.figures(), "seen_in_training": bool(part.folds_trained_on)} for part in parts]
+        rows = [{**part.figures(), "seen_in_training": bool(part.clips_seen)} for part in parts]
         mean, deviation = metrics.mean_and_deviation([row["accuracy"] for row in rows])
 
         def mean_of(name: str) -> float:
@@ -193,6 +244,11 @@ class Evaluation:
 
         return {
             "schema": CROSS_VALIDATION_SCHEMA,
+            "clips": len(self.truth),
+            "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "top5_accuracy": self.top_k_accuracy(5),
+            "macro_f1": self.macro_f1,
             "folds": rows,
             "mean_accuracy": mean,
             "std_accuracy": deviation,
@@ -225,3 +281,20 @@ class Evaluation:
         from escnn.report.html import in_frame
 
         return in_frame(self.to_html())
+
+
+def first_warnings(warnings: Sequence[tuple[str, str]], place: str) -> list[str]:
+    """What to say of warnings of clips, as (name, text): a line for the first few clips, and how many more in `place`.
+
+    Clips that are whole, and only short or without treble, come last.
+    """
+    texts: dict[str, list[str]] = {}
+    for name, text in warnings:
+        texts.setdefault(name, []).append(text)
+    ordered = sorted(texts, key=lambda name: all(text.startswith(_HARMLESS) for text in texts[name]))
+    lines = [f"{name}: {'; '.join(texts[name])}" for name in ordered[:MOST_WARNINGS]]
+    if more := len(ordered) - len(lines):
+        lines.append(
+            f"warnings about {more} more clip{'s' if more > 1 else ''}, all of them in warnings.csv of {place}"
+        )
+    return lines

@@ -26,6 +26,13 @@ def accuracy(truth: Truth, scores: Scores) -> float:
     return float((scores.argmax(axis=1) == truth).mean())
 
 
+def balanced_accuracy(truth: Truth, scores: Scores) -> float:
+    """Mean share of clips named right over the classes that have clips: always naming one class does not pay."""
+    clips = np.bincount(truth)
+    hits = np.bincount(truth, weights=scores.argmax(axis=1) == truth)
+    return float((hits[clips > 0] / clips[clips > 0]).mean())
+
+
 def top_k_accuracy(truth: Truth, scores: Scores, k: int) -> float:
     """Share of clips whose class is among the `k` highest scores."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -86,15 +93,17 @@ def confusion_matrix(truth: Truth, scores: Scores) -> NDArray[np.int64]:
 def per_class(matrix: NDArray[np.int64], labels: Sequence[str]) -> pd.DataFrame:
     """A row a class: precision, recall, F1 (0 where undefined), the number of its clips, and of answers that named it.
 
-    `matrix` is a confusion matrix.
+    `matrix` is a confusion matrix. Of a class without clips nothing was measured: its figures are NaN, which JSON and
+    CSV leave empty.
     """
     hits, predicted, clips = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    measured = np.where(clips > 0, 1.0, np.nan)
     return pd.DataFrame(
         {
             "label": labels,
-            "precision": hits / np.maximum(predicted, 1),
-            "recall": hits / np.maximum(clips, 1),
-            "f1": 2 * hits / np.maximum(predicted + clips, 1),
+            "precision": measured * hits / np.maximum(predicted, 1),
+            "recall": measured * hits / np.maximum(clips, 1),
+            "f1": measured * 2 * hits / np.maximum(predicted + clips, 1),
             "clips": clips,
             "predicted": predicted,
         }

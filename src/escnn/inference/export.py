@@ -64,8 +64,8 @@ def export(model: Path | str | None, out: Path | str, *, feature_maps: bool = Fa
 
 
 def demo_sound(audio: AudioConfig) -> np.ndarray:
-    """A tone that rises and falls like a siren, (time,), one and a half windows long."""
-    time = np.arange(round(1.5 * audio.clip_seconds * audio.sample_rate)) / audio.sample_rate
+    """A tone that rises and falls like a siren, (time,), one and a third windows long."""
+    time = np.arange(round(4 / 3 * audio.clip_seconds * audio.sample_rate)) / audio.sample_rate
     middle = min(900.0, audio.sample_rate / 8)
     hz = middle * (1 + 0.35 * np.sin(2 * np.pi * 0.4 * time))
     return (0.4 * np.sin(2 * np.pi * np.cumsum(hz) / audio.sample_rate)).astype(np.float32)

@@ -13,6 +13,7 @@ import msgspec
 from escnn.errors import ErrorCode
 
 SCHEMA: Literal["escnn.prediction/1"] = "escnn.prediction/1"
+WINDOW_COLUMNS = ("start_seconds", "end_seconds")
 CSV_COLUMNS = ("path", "status", "duration_seconds", "rank", "label", "class_id", "score", "error")
 
 
@@ -22,6 +23,14 @@ class ClassScore(msgspec.Struct, frozen=True):
     label: str
     class_id: Annotated[int, msgspec.Meta(ge=0)]
     score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
+
+class WindowScores(msgspec.Struct, frozen=True):
+    """The answers of one window of a sound."""
+
+    start_seconds: Annotated[float, msgspec.Meta(ge=0)]
+    end_seconds: Annotated[float, msgspec.Meta(gt=0, description="Of the sound: silence added after it is left out.")]
+    predictions: list[ClassScore]
 
 
 class ModelReference(msgspec.Struct, frozen=True):
@@ -60,6 +69,9 @@ class PredictionDocument(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelReference
     warnings: list[str] = []
     error: ErrorDetail | None = None
+    window_scores: Annotated[
+        list[WindowScores] | msgspec.UnsetType, msgspec.Meta(description="In order of time; with --windows only.")
+    ] = msgspec.UNSET
 
 
 def document(**fields: Any) -> dict[str, Any]:
@@ -71,8 +83,9 @@ def document(**fields: Any) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """The JSON Schema of what `escnn predict` writes, made from the type that is written."""
     definitions = msgspec.json.schema(PredictionDocument)["$defs"]
-    for struct in (ClassScore, ModelReference, ErrorDetail, PredictionDocument):
-        definitions[struct.__name__]["required"] = list(struct.__struct_fields__)  # defaults are written, too
+    for struct in (ClassScore, WindowScores, ModelReference, ErrorDetail, PredictionDocument):
+        written = [name for name in struct.__struct_fields__ if name != "window_scores"]
+        definitions[struct.__name__]["required"] = written  # defaults are written, too
     status_is_ok = {"properties": {"status": {"const": "ok"}}}
     of_predictions = {"error": {"type": "null"}, "windows": {"minimum": 1}, "duration_seconds": {"type": "number"}}
     of_failures = {"error": {"type": "object"}, "predictions": {"maxItems": 0}, "duration_seconds": {"type": "null"}}
@@ -89,23 +102,34 @@ def schema() -> dict[str, Any]:
     }
 
 
-def csv_header() -> str:
-    """The names of the columns."""
-    return csv_line(CSV_COLUMNS)
+def csv_header(*, windows: bool = False) -> str:
+    """The names of the columns; with `windows`, those of when a window starts and ends as well."""
+    return csv_line((*CSV_COLUMNS[:3], *(WINDOW_COLUMNS if windows else ()), *CSV_COLUMNS[3:]))
 
 
-def csv_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """A prediction as lines of CSV, one an answer; a sound without an answer has one line all the same."""
-    path, status, seconds = document["path"], document["status"], document["duration_seconds"]
-    if not document["predictions"]:
-        message = document["error"]["message"] if status == "error" else ""
-        yield csv_line((path, status, seconds, "", "", "", "", message))
-    for rank, item in enumerate(document["predictions"], start=1):
-        yield csv_line((path, status, seconds, rank, item["label"], item["class_id"], item["score"], ""))
+def csv_lines(document: Mapping[str, Any], *, windows: bool = False) -> Iterator[str]:
+    """A prediction as lines of CSV, one an answer; a sound without an answer has one line all the same.
+
+    With `windows` it is the answers of each window, which the document must hold.
+    """
+    about: tuple[Any, ...] = (document["path"], document["status"], document["duration_seconds"])
+    for window in document.get("window_scores", ()):
+        yield from _answers((*about, window["start_seconds"], window["end_seconds"]), window["predictions"], "")
+    if windows and "window_scores" in document:
+        return
+    about += ("", "") if windows else ()
+    yield from _answers(about, document["predictions"], document["error"]["message"] if document["error"] else "")
+
+
+def _answers(about: Sequence[Any], predictions: Sequence[Mapping[str, Any]], error: str) -> Iterator[str]:
+    if not predictions:
+        yield csv_line((*about, "", "", "", "", error))
+    for rank, item in enumerate(predictions, start=1):
+        yield csv_line((*about, rank, item["label"], item["class_id"], item["score"], ""))
 
 
 def csv_line(cells: Sequence[Any]) -> str:
     """Cells as a line of CSV without its end; bytes of names that are not UTF-8 are escaped."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)  # without an end of line it quotes no newlines
-    return text.getvalue()[:-1].encode("utf-8", "backslashreplace").decode("utf-8")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # it quotes those characters that end a line
+    return text.getvalue()[:-2].encode("utf-8", "backslashreplace").decode("utf-8")

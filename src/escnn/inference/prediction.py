@@ -34,22 +34,37 @@ class Prediction:
 
     def top(self, count: int, min_score: float = 0.0) -> list[tuple[str, int, float]]:
         """The best `count` classes as (label, class id, score), best first, none below `min_score`."""
-        best = np.argsort(-self.scores, kind="stable")[:count]
-        return [(self.labels[i], int(i), float(self.scores[i])) for i in best if self.scores[i] >= min_score]
+        return self._top(self.scores, count, min_score)
 
-    def to_json(self, *, top_k: int = 5, min_score: float = 0.0) -> dict[str, Any]:
-        """The prediction as JSON types, after ``docs/prediction.schema.json``."""
+    def _top(self, scores: Array, count: int, min_score: float) -> list[tuple[str, int, float]]:
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [(self.labels[i], int(i), float(scores[i])) for i in best if scores[i] >= min_score]
+
+    def to_json(self, *, top_k: int = 5, min_score: float = 0.0, windows: bool = False) -> dict[str, Any]:
+        """The prediction as JSON types, after ``docs/prediction.schema.json``; with `windows` of each window, too."""
+
+        def answers(scores: Array) -> list[formats.ClassScore]:
+            return [
+                formats.ClassScore(label, class_id, round(score, 6))
+                for label, class_id, score in self._top(scores, top_k, min_score)
+            ]
+
+        length = self.model.audio.clip_seconds
+        more = {
+            "window_scores": [
+                formats.WindowScores(round(start, 6), round(min(start + length, self.seconds), 6), answers(scores))
+                for start, scores in zip(self.window_starts, self.window_scores, strict=True)
+            ]
+        }
         return formats.document(
             path=self.name,
             status="ok",
             duration_seconds=round(self.seconds, 6),
             windows=len(self.window_starts),
-            predictions=[
-                formats.ClassScore(label, class_id, round(score, 6))
-                for label, class_id, score in self.top(top_k, min_score)
-            ],
+            predictions=answers(self.scores),
             model=formats.ModelReference(**self.model.describe()),
             warnings=list(self.warnings),
+            **(more if windows else {}),
         )
 
 

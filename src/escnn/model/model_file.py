@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.config import to_json
-from escnn.errors import EscnnError, ModelError, is_plain, reason
+from escnn.errors import EscnnError, ModelError, is_plain, reason, refused_as
 from escnn.files import write_bytes
 from escnn.model import architecture
 from escnn.model.architecture import ModelConfig, Shape
 from escnn.model.record import Score, TrainingRecord
+from escnn.names import quoted
 
 FORMAT = "escnn.model/1"
 BUNDLED_MODEL = Path(__file__).parents[1] / "assets" / "esc50.safetensors"
@@ -145,6 +146,7 @@ class ModelFile:
         return self._read() if callable(self._read) else self._read
 
 
+@refused_as(ModelError)
 def find_model(model: Path | str | None) -> Path:
     """The file behind what a user calls a model: a file, a run folder, or None for the bundled model.
 
@@ -157,7 +159,7 @@ def find_model(model: Path | str | None) -> Path:
         if not file.is_file():
             state = "its training is not finished" if (path / "last.pt").exists() else "is this a run folder?"
             raise ModelError(
-                f"{path}: holds no {MODEL_FILE}; {state}", hint=f"`escnn train --resume {path}` finishes it"
+                f"{path}: holds no {MODEL_FILE}; {state}", hint=f"`escnn train --resume {quoted(path)}` finishes it"
             )
         path = file
     if not path.is_file():

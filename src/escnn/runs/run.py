@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import msgspec
 
 from escnn import files
 from escnn.config import from_json, to_json
-from escnn.errors import UsageError, reason
+from escnn.errors import UsageError, is_plain, reason, refused_as
 from escnn.model.model_file import MODEL_FILE
+from escnn.names import folder_name
 from escnn.runs.settings import TrainConfig
 
 CONFIG_FILE, STATUS_FILE, METRICS_FILE = "config.json", "run.json", "metrics.csv"
@@ -45,6 +46,12 @@ class Run:
     folder: Path
     config: TrainConfig
     data: Path
+
+    @property
+    def name(self) -> str:
+        """That of its folder, as it can be written into a model."""
+        name = self.folder.resolve().name
+        return name if is_plain(name) else folder_name(name)
 
     @property
     def trained(self) -> bool:
@@ -77,9 +84,22 @@ class Run:
                 part.unlink()
 
     @property
+    def details(self) -> dict[str, Any]:
+        """What ``run.json`` says."""
+        return _read_status(self.folder)
+
+    @property
     def status(self) -> str | None:
         """How it stands: created, running, interrupted, failed or complete."""
-        return _read_status(self.folder).get("status")
+        return self.details.get("status")
+
+    def with_data(self, data: Path) -> Run:
+        """The run with its data set at another place, which ``run.json`` says from now on."""
+        moved = replace(self, data=data)
+        document = {**self.details, "data": str(data.resolve())}
+        if document != self.details:
+            files.write_json(self.folder / STATUS_FILE, document)
+        return moved
 
     def write_status(self, status: str, *, versions: Mapping[str, str], **details: Any) -> None:
         """Write ``run.json``: how far the run is, and what it runs with. Earlier details stay unless given anew."""
@@ -150,6 +170,7 @@ def create_cross_validation(
     ]
 
 
+@refused_as(UsageError)
 def reopen(folder: Path) -> tuple[Path, list[Run]]:
     """The run in `folder`, or the runs of the cross-validation in it, for `--resume`.
 
@@ -158,7 +179,7 @@ def reopen(folder: Path) -> tuple[Path, list[Run]]:
     """
     if (folder / CONFIG_FILE).is_file():
         return folder, [_read(folder)]
-    children = [child for child in sorted(folder.glob("fold[1-5]")) if (child / CONFIG_FILE).is_file()]
+    children = [child for child in _fold_folders(folder) if (child / CONFIG_FILE).is_file()]
     if not children:
         raise UsageError(
             f"{folder}: not a run folder (no {CONFIG_FILE})", hint="--resume takes the folder of a started run"
@@ -166,13 +187,34 @@ def reopen(folder: Path) -> tuple[Path, list[Run]]:
     return folder, [_read(child) for child in children]
 
 
+def with_all_folds(folder: Path, todo: Sequence[Run], folds: Sequence[int], versions: Mapping[str, str]) -> list[Run]:
+    """The runs of a cross-validation in the order of `folds`; those that it was stopped before are made."""
+    made = {run.config.fold: run for run in todo}
+    first = todo[0]
+    for fold in folds:
+        if fold not in made:
+            config = msgspec.structs.replace(first.config, fold=fold)
+            place = files.output_folder(folder / f"fold{fold}", force=True)
+            made[fold] = _start(place, config, first.data, versions)
+    return [made[fold] for fold in sorted(made)]
+
+
+def data_beside(config: Path) -> Path | None:
+    """The data set of the run whose ``config.json`` this is; None if it is no run's."""
+    if not (config.parent / STATUS_FILE).is_file():
+        return None
+    data = _read_status(config.parent).get("data")
+    return Path(data) if isinstance(data, str) else None
+
+
+@refused_as(UsageError)
 def find_fold_runs(folder: Path) -> list[Path]:
-    """The finished runs of a cross-validation, ``fold1`` to ``fold5``.
+    """The finished runs of a cross-validation, ``fold1``, ``fold2`` and so on.
 
     Raises:
         UsageError: fewer than two are there.
     """
-    runs = [run for run in sorted(folder.glob("fold[1-5]")) if (run / MODEL_FILE).is_file()]
+    runs = [run for run in _fold_folders(folder) if (run / MODEL_FILE).is_file()]
     if len(runs) < 2:
         raise UsageError(
             f"{folder}: {len(runs)} finished runs of a cross-validation (fold1, fold2, ...), need two at least",
@@ -188,6 +230,11 @@ def read_config(path: Path) -> TrainConfig:
         UsageError: it is not there, no JSON, or a setting is unknown or out of range.
     """
     return from_json(TrainConfig, _read_json(path), path.name)
+
+
+def _fold_folders(folder: Path) -> list[Path]:
+    numbers = [(path.name.removeprefix("fold"), path) for path in folder.glob("fold*")]
+    return [path for _, path in sorted((int(number), path) for number, path in numbers if number.isdecimal())]
 
 
 def _start(folder: Path, config: TrainConfig, data: Path, versions: Mapping[str, str]) -> Run:

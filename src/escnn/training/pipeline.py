@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shlex
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,24 @@ import msgspec
 import torch
 
 from escnn.audio.log_mel import AudioConfig, LogMel
-from escnn.cache import default_data_folder
 from escnn.data.dataset import Dataset
 from escnn.data.features import Features, load_features
 from escnn.data.folds import split
-from escnn.data.sources import open_dataset
 from escnn.errors import EscnnError, ModelError, UsageError, reason
-from escnn.evaluation.evaluation import Evaluation
+from escnn.evaluation.evaluation import Evaluation, first_warnings
 from escnn.evaluation.protocol import choose_fold, evaluate_fold, pool
 from escnn.inference.classifier import Classifier
 from escnn.model.architecture import check_size
 from escnn.model.model_file import MODEL_FILE, add_score, read_model, write_model
+from escnn.names import quoted
 from escnn.network.runtime import choose_device, versions
-from escnn.report.evaluation.folder import save_curves, save_evaluation, save_page
+from escnn.report.evaluation.folder import save_curves, save_evaluation, save_page, save_warnings
 from escnn.runs import run as runs
-from escnn.runs import settings as presets
 from escnn.runs.run import EpochMetrics, Run
 from escnn.runs.settings import TrainConfig
+from escnn.training.inputs import data_of, open_data, reopen_data, settings_of
 from escnn.training.optimizers import choose_precision
-from escnn.training.state import STATE_FILE, load_state, save_state
+from escnn.training.state import STATE_FILE, differences, load_state, save_state
 from escnn.training.trainer import Trainer
 
 OnProgress = Callable[[str, int, int | None], None]  # (stage, done, total)
@@ -59,7 +57,8 @@ def train(  # noqa: PLR0913 - all but `data` by name, and all with a default
     >>> train("sounds/", preset="quick", epochs=30, augment={"gain_db": 6})  # doctest: +SKIP
 
     Args:
-        data: folder of ESC-50, or of a folder per class; by default ESC-50 as downloaded.
+        data: folder of ESC-50, or of a folder per class; by default that of the run whose settings `config` names, or
+            ESC-50 as downloaded.
         preset: name of the settings to start from.
         config: settings to start from instead, or a JSON file of them, such as a run's ``config.json``.
         out: the run folder, new or empty; by default the next free ``runs/fold<n>-<number>``.
@@ -77,8 +76,9 @@ def train(  # noqa: PLR0913 - all but `data` by name, and all with a default
         DatasetError: there is no data set, or it cannot be used.
         OutputError: the run folder holds something already, or cannot be written.
     """
-    chosen = _settings(preset, config, settings)
-    pipeline = _Pipeline(_open(data, chosen.seed), choose_device(device), command, on_progress, on_epoch, on_message)
+    chosen = settings_of(preset, config, settings)
+    dataset = open_data(data or data_of(config), chosen.seed)
+    pipeline = _Pipeline(dataset, choose_device(device), command, on_progress, on_epoch, on_message)
     pipeline.check(chosen)
     run = runs.create(None if out is None else Path(out), chosen, pipeline.dataset.root, versions())
     pipeline.finish(run.folder, [run])
@@ -105,8 +105,9 @@ def cross_validate(  # noqa: PLR0913 - as `train`
     """
     if {"fold", "validation_fold"} & set(settings):
         raise UsageError("a cross-validation tests on every fold in turn", hint="leave out fold and validation_fold")
-    chosen = _settings(preset, config, settings)
-    pipeline = _Pipeline(_open(data, chosen.seed), choose_device(device), command, on_progress, on_epoch, on_message)
+    chosen = settings_of(preset, config, settings)
+    dataset = open_data(data or data_of(config), chosen.seed)
+    pipeline = _Pipeline(dataset, choose_device(device), command, on_progress, on_epoch, on_message)
     folds, root = pipeline.dataset.folds, pipeline.dataset.root
     for fold in folds:
         pipeline.check(msgspec.structs.replace(chosen, fold=fold))
@@ -120,6 +121,7 @@ def resume(
     folder: Path | str,
     data: Path | str | None = None,
     *,
+    allow_other_versions: bool = False,
     device: str = "auto",
     on_progress: OnProgress | None = None,
     on_epoch: OnEpoch | None = None,
@@ -131,6 +133,7 @@ def resume(
     Args:
         folder: of the run or the cross-validation.
         data: where its data set lies now; by default where it was.
+        allow_other_versions: go on with another version of torch, which ends with other weights.
         device: auto, cpu, cuda or mps.
         on_progress: see `train`.
         on_epoch: see `train`; called first for the epochs that were done before.
@@ -141,14 +144,18 @@ def resume(
         The run, or those of the cross-validation.
 
     Raises:
-        UsageError: it is no run folder, or settings or versions of libraries are not those that it began with.
+        UsageError: it is no run folder, or its settings or the version of torch are not those that it began with.
         DatasetError: the data set is not there, or not the one that it began with.
         ModelError: its state is damaged.
     """
     folder, todo = runs.reopen(Path(folder))
-    dataset = _open(data or todo[0].data, todo[0].config.seed)
-    todo = [dataclasses.replace(run, data=dataset.root) for run in todo]
-    _Pipeline(dataset, choose_device(device), command, on_progress, on_epoch, on_message).finish(folder, todo)
+    dataset = reopen_data(data or todo[0].data, todo)
+    todo = [run.with_data(dataset.root) for run in todo]
+    pipeline = _Pipeline(dataset, choose_device(device), command, on_progress, on_epoch, on_message)
+    pipeline.allow_other_versions = allow_other_versions
+    if todo[0].folder != folder:
+        todo = runs.with_all_folds(folder, todo, dataset.folds, versions())
+    pipeline.finish(folder, todo)
     return todo
 
 
@@ -168,6 +175,7 @@ class _Pipeline:
         self.on_progress = on_progress or (lambda *_: None)
         self.on_epoch = on_epoch or (lambda *_: None)
         self.on_message = on_message or (lambda _: None)
+        self.allow_other_versions = False
         self.features = functools.cache(self._load_features)  # once for all runs: clips may go away meanwhile
 
     def check(self, config: TrainConfig) -> None:
@@ -184,7 +192,7 @@ class _Pipeline:
         try:
             done = [self._finish_run(run) for run in todo]
         except KeyboardInterrupt:
-            resuming = f"escnn train --resume {shlex.quote(str(folder))}"
+            resuming = f"escnn train --resume {quoted(folder)}"
             self.on_message(f"every finished epoch is kept; go on with: {resuming}")
             raise
         if len(todo) > 1:
@@ -228,10 +236,22 @@ class _Pipeline:
         tested = f"test fold {run.config.fold} ({len(parts.test)} clips)" if run.config.fold else "no test fold"
         classes = len(self.dataset.labels)
         self.on_message(f"{run.folder}: training on {len(parts.train)} clips of {classes} classes, {tested}")
-        trainer = Trainer(run.config, self.dataset, self.features(run.config.audio), self.device)
+        features = self.features(run.config.audio)
+        save_warnings([(self.dataset.clips[clip].name, text) for clip, text in features.warnings], run.folder)
+        trainer = Trainer(run.config, self.dataset, features, self.device)
         state = run.folder / STATE_FILE
+        machine = {
+            "device": str(self.device),
+            "precision": trainer.precision_name,
+            "threads": torch.get_num_threads(),
+        }
         if state.exists():
-            trainer.restore(load_state(state))
+            notes = trainer.restore(load_state(state), allow_other_versions=self.allow_other_versions)
+            before = run.details
+            notes += differences({name: before.get(name, now) for name, now in machine.items()}, machine)
+            if notes and len(trainer.history) < run.config.epochs:
+                self.on_message(f"{run.folder}: will not end bit for bit as it would have: {', '.join(notes)}")
+                details["not_bit_for_bit"] = [*before.get("not_bit_for_bit", ()), *notes]
             run.write_history(trainer.history)  # its last row is missing if the run was killed before writing it
             for metrics in trainer.history:
                 self.on_epoch(run, metrics)
@@ -239,9 +259,7 @@ class _Pipeline:
             "data_digest": self.dataset.digest,
             "epochs_done": len(trainer.history),
             **trainer.cost(),
-            "device": str(self.device),
-            "precision": trainer.precision_name,
-            "threads": torch.get_num_threads(),
+            **machine,
             "command": self.command,
         }
         run.write_status("running", versions=versions(), **details)
@@ -252,7 +270,7 @@ class _Pipeline:
             details.update(epochs_done=len(trainer.history), **trainer.cost())
             self.on_epoch(run, metrics)
         save_curves(trainer.history, run.folder)
-        write_model(run.folder / MODEL_FILE, trainer.final_model(run.folder.name))
+        write_model(run.folder / MODEL_FILE, trainer.final_model(run.name))
 
     def _test(self, run: Run) -> Evaluation:
         """Evaluate a trained run on its test fold: the score into the model file, ``report.html``, ``evaluation/``."""
@@ -262,6 +280,8 @@ class _Pipeline:
         evaluation = dataclasses.replace(evaluation, models={fold: read_model(run.folder).card})  # with its score
         save_page(evaluation, run.folder, history=run.history(), command=self.command)
         save_evaluation(evaluation, run.folder / "evaluation")  # last: with it, a run counts as evaluated
+        for text in evaluation.caveats:
+            warnings.warn(text, stacklevel=2)
         top5 = f", top-5 {100 * evaluation.top_k_accuracy(5):.2f} %" if len(evaluation.labels) > 5 else ""
         self.on_message(f"{run.folder}: accuracy {100 * evaluation.accuracy:.2f} % on fold {fold}{top5}")
         return evaluation
@@ -272,21 +292,9 @@ class _Pipeline:
         return evaluate_fold(classifier, self.dataset, fold, self.on_progress)
 
     def _load_features(self, audio: AudioConfig) -> Features:
-        return load_features(self.dataset, audio, LogMel(audio), functools.partial(self.on_progress, "reading sounds"))
-
-
-def _settings(preset: str, config: Path | str | TrainConfig | None, changes: Mapping[str, Any]) -> TrainConfig:
-    """The settings to start from, with the changes of a call."""
-    if config is not None and preset != "default":
-        raise UsageError("preset and config both name settings", hint="give one of them")
-    if config is None:
-        config = presets.preset(preset)
-    return presets.with_changes(config if isinstance(config, TrainConfig) else runs.read_config(Path(config)), changes)
-
-
-def _open(data: Path | str | None, seed: int) -> Dataset:
-    dataset = open_dataset(default_data_folder() if data is None else Path(data), seed=seed)
-    if dataset.missing:
-        text = f"{len(dataset.missing)} clips of the metadata are not there, such as {dataset.missing[0]}"
-        warnings.warn(text, stacklevel=3)
-    return dataset
+        on_progress = functools.partial(self.on_progress, "reading sounds")
+        features = load_features(self.dataset, audio, LogMel(audio), on_progress)
+        told = [(self.dataset.clips[clip].name, text) for clip, text in features.warnings]
+        for text in first_warnings(told, "the run folder"):
+            warnings.warn(text, stacklevel=2)
+        return features

@@ -69,6 +69,15 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def check_same_data(digest: str, dataset: Dataset) -> None:
+    """Refuse another data set than the one of this digest; `DatasetError`."""
+    if digest != dataset.digest:
+        raise DatasetError(
+            f"{dataset.root}: not the data set that this run began with",
+            hint="clips, classes or folds changed: point --data at the old one, or start a new run",
+        )
+
+
 def check_unchanged(
     state: Mapping[str, Any], config: TrainConfig, dataset: Dataset, *, allow_other_versions: bool = False
 ) -> list[str]:
@@ -82,11 +91,7 @@ def check_unchanged(
         DatasetError: it is another data set.
         UsageError: settings changed, or the version of torch.
     """
-    if state["data_digest"] != dataset.digest:
-        raise DatasetError(
-            f"{dataset.root}: not the data set that this run began with",
-            hint="clips, classes or folds changed: point --data at the old one, or start a new run",
-        )
+    check_same_data(state["data_digest"], dataset)
     if changed := differences(state["config"], to_json(config)):
         raise UsageError(
             f"config.json of the run was changed since it began: {', '.join(changed)}",

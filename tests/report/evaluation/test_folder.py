@@ -34,8 +34,8 @@ def test_the_files_of_one_fold(tmp_path: Path) -> None:
     assert (folder / "confused.csv").read_text() == "true,predicted,clips\ndog,sea_waves,2\nhen,dog,1\n"
     document = json.loads((folder / "evaluation.json").read_text())
     assert list(document) == [
-        "schema", "fold", "seen_in_training", "clips", "views", "accuracy", "top5_accuracy", "macro_f1", "log_loss",
-        "calibration_error", "most_confused", "per_class", "model",
+        "schema", "fold", "seen_in_training", "clips", "views", "accuracy", "balanced_accuracy", "top5_accuracy",
+        "macro_f1", "log_loss", "calibration_error", "most_confused", "per_class", "model",
     ]  # fmt: skip
     assert (document["schema"], document["fold"], document["clips"]) == ("escnn.evaluation/1", 5, 10)
     assert document["accuracy"] == pytest.approx(pd.read_csv(folder / "predictions.csv")["correct"].mean()) == 0.7
@@ -50,7 +50,8 @@ def test_the_files_of_a_cross_validation(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*TABLES, "cross-validation.json"}
     document = json.loads((tmp_path / "cross-validation.json").read_text())
     assert list(document) == [
-        "schema", "folds", "mean_accuracy", "std_accuracy", "mean_log_loss", "mean_calibration_error",
+        "schema", "clips", "accuracy", "balanced_accuracy", "top5_accuracy", "macro_f1", "folds",
+        "mean_accuracy", "std_accuracy", "mean_log_loss", "mean_calibration_error",
         "mean_top5_accuracy",
     ]  # fmt: skip
     assert [row["fold"] for row in document["folds"]] == [1, 2, 3, 4]

@@ -7,13 +7,21 @@ from typing import Annotated
 import typer
 
 from escnn.cli.options import DataFolder, Quiet, Verbose, console_of
+from escnn.names import expanded, quoted
 
 
 def download(
     ctx: typer.Context,
     data: DataFolder = None,
     source: Annotated[
-        str | None, typer.Option("--from", help="Path or URL of the archive.", show_default="the official one")
+        str | None,
+        typer.Option(
+            "--from",
+            help="Path or URL of the archive.",
+            show_default="the official one",
+            parser=_archive,
+            metavar="<path or url>",
+        ),
     ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Accept an archive that lacks clips.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only verify what is there.")] = False,
@@ -44,4 +52,8 @@ def download(
             on_message=console.message,
         )
     console.result(f"{folder}: {found.describe()}")
-    console.message("next: escnn train" + (f" --data {folder}" if data else ""))
+    console.message("next: escnn train" + (f" --data {quoted(folder)}" if data else ""))
+
+
+def _archive(text: str) -> str:
+    return text if "://" in text else str(expanded(text))

@@ -64,6 +64,7 @@ def evaluate(
     with console.working("starting torch"):
         from escnn.cli.progress import stages
         from escnn.evaluation import protocol
+        from escnn.evaluation.evaluation import first_warnings
         from escnn.files import check_output_folder, output_folder
         from escnn.report.evaluation.folder import save_page
 
@@ -75,8 +76,8 @@ def evaluate(
             measured = protocol.evaluate_runs(cross_validate, data, **how)
         else:
             measured = protocol.evaluate(model, data, fold=fold, **how)
-    for trained_on in measured.folds_trained_on:
-        console.warning(f"the model was trained on fold {trained_on}: this says little about sounds new to it")
+    for text in (*first_warnings(measured.sound_warnings, str(out or "--out")), *measured.caveats):
+        console.warning(text)
     if out is not None:
         measured.save(output_folder(out, force=force))
         if page:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from escnn.cli.options import PATH, ModelPath, Quiet, Verbose, console_of
+from escnn.names import quoted
 
 
 def export(
@@ -27,5 +28,5 @@ def export(
     console = console_of(ctx)
     written = write_export(model, out, feature_maps=feature_maps, force=force)
     console.result(str(written.model))
-    console.message(f"try it: python {written.script} {written.model} {written.sound}")
+    console.message(f"try it: python {' '.join(map(quoted, (written.script, written.model, written.sound)))}")
     console.message(f"it should print what is in {written.output}")

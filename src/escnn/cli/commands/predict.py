@@ -14,7 +14,10 @@ from escnn.cli.options import (
     Format,
     ModelPath,
     Quiet,
+    Runtime,
+    RuntimeName,
     TestTimeAugmentation,
+    Threads,
     Verbose,
     Views,
     console_of,
@@ -43,9 +46,14 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Write to --out line by line; stopped, the same command goes on.")
     ] = False,
+    windows: Annotated[
+        bool, typer.Option("--windows", help="Give the scores of every window, with its start and end, as well.")
+    ] = False,
     tta: TestTimeAugmentation = 1,
     views: Views = None,
     model: ModelPath = None,
+    runtime: Runtime = RuntimeName.AUTO,
+    threads: Threads = None,
     device: Device = DeviceName.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -53,6 +61,7 @@ def predict(
     """Name the sound in each clip, as JSON, CSV or a table."""
     from escnn import files
     from escnn.audio import inputs
+    from escnn.cli import progress
     from escnn.cli.results import results
     from escnn.inference import resume as resuming
 
@@ -67,20 +76,23 @@ def predict(
     out = None if str(out) in STDOUT_NAMES else out
     if out is not None:
         files.check_output_file(out, force=force or resume)
-    with console.working("starting torch"):
+    with console.working("opening the model"):
         from escnn.inference.classifier import Classifier
         from escnn.inference.prediction import Failure
 
-        classifier = Classifier.load(model, device=device, tta=views or tta)
+        classifier = Classifier.load(model, device=device, tta=views or tta, runtime=runtime, threads=threads)
     before = resuming.ResumeState()
     if resume and out is not None:
         before = resuming.reopen(out, classifier.card.sha256)
     if before.names:
         console.message(f"{out}: going on after {len(before.names)} sounds")
     failures, done = before.failures, len(before.names)
-    with results(console, chosen, out, top_k=top_k, append=resume, force=force) as show:
+    with (
+        results(console, chosen, out, top_k=top_k, append=resume, force=force, windows=windows) as show,
+        progress.sounds(console) as advance,
+    ):
         sounds = resuming.remaining(inputs.find_sounds(names, console.stdin), before, out or Path("-"))
-        for result in classifier.predict_files(sounds):
+        for result in classifier.predict_files(sounds, advance):
             done += 1
             if isinstance(result, Failure):
                 failures += 1
@@ -88,7 +100,7 @@ def predict(
             else:
                 for text in result.warnings:
                     console.warning(f"{result.name}: {text}")
-            show(result.to_json(top_k=top_k, min_score=min_score))
+            show(result.to_json(top_k=top_k, min_score=min_score, windows=windows))
     if failures:
         if done > 1:
             console.message(f"{failures} of {done} sounds could not be read")

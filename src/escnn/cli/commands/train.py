@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from escnn.cli.options import PATH, DataFolder, Device, DeviceName, Fold, Quiet, Verbose, console_of
 from escnn.errors import UsageError
+from escnn.names import quoted
 
 if TYPE_CHECKING:
     from escnn.runs.settings import TrainConfig
@@ -55,6 +55,9 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/fold<n>-<number>", **PATH)
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.", **PATH)] = None,
+    allow_other_versions: Annotated[
+        bool, typer.Option("--allow-other-versions", help="With --resume: go on with another version of torch.")
+    ] = False,
     data: DataFolder = None,
     device: Device = DeviceName.AUTO,
     quiet: Quiet = False,
@@ -73,6 +76,8 @@ def train(
     console = console_of(ctx)
     if resume is not None and (settings or preset or config or out or cross_validate):
         raise UsageError("--resume goes on with a run's own settings", hint="leave out the others, or start a new run")
+    if allow_other_versions and resume is None:
+        raise UsageError("--allow-other-versions is about going on with a run", hint="add --resume, or leave it out")
     if cross_validate and (fold is not None or validation_fold is not None):
         raise UsageError("--cross-validate tests on every fold in turn", hint="leave out --fold")
     chosen = None if resume is not None else _settings(preset, config, settings)
@@ -85,8 +90,11 @@ def train(
         from escnn.cli.progress import EpochLines, stages
         from escnn.cli.tables import cross_validation_lines
         from escnn.model.model_file import read_model
+        from escnn.runs.run import data_beside
         from escnn.training import pipeline
 
+    if data is None and config is not None:
+        data = data_beside(config)
     with stages(console) as advance:
         shown: dict[str, Any] = {
             "device": device,
@@ -96,7 +104,7 @@ def train(
             "command": sys.argv[1:],
         }
         if resume is not None:
-            runs = pipeline.resume(resume, data, **shown)
+            runs = pipeline.resume(resume, data, allow_other_versions=allow_other_versions, **shown)
         elif cross_validate:
             runs = pipeline.cross_validate(data, config=chosen, out=out, **shown)
         else:
@@ -107,7 +115,7 @@ def train(
         for line in cross_validation_lines(document, classes=classes, terminal=console.is_interactive):
             console.result(line)
     else:
-        console.message(f"next: escnn predict --model {shlex.quote(str(runs[0].folder))} clip.wav")
+        console.message(f"next: escnn predict --model {quoted(runs[0].folder)} clip.wav")
 
 
 def _settings(preset: str | None, config: Path | None, changes: list[str]) -> TrainConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +17,13 @@ from escnn.runs.run import EpochMetrics
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write ``predictions.csv``, ``per_class.csv``, ``confused.csv``, ``confusion.png`` and, of one fold,
-    ``evaluation.json``, of several, ``cross-validation.json``.
+    """Write ``predictions.csv``, ``per_class.csv``, ``confused.csv``, ``confusion.png``, ``warnings.csv`` if there is
+    any and, of one fold, ``evaluation.json``, of several, ``cross-validation.json``.
     """
     files.write_text(folder / "predictions.csv", evaluation.predictions().to_csv(index=False, float_format="%.6f"))
     files.write_text(folder / "per_class.csv", evaluation.per_class().to_csv(index=False, float_format="%.6f"))
     files.write_text(folder / "confused.csv", evaluation.confused().to_csv(index=False))
+    save_warnings(evaluation.sound_warnings, folder)
     picture = confusion_matrix(evaluation.confusion_matrix, evaluation.labels)
     files.write_bytes(folder / "confusion.png", png_bytes(picture))
     name = "evaluation.json" if len(evaluation.models) == 1 else "cross-validation.json"
@@ -39,6 +42,16 @@ def save_page(
     page = evaluation_page(evaluation, history=history, embed_audio=embed_audio, command=command)
     files.write_text(folder / "report.html", page)
     return folder / "report.html"
+
+
+def save_warnings(warnings: Sequence[tuple[str, str]], folder: Path) -> None:
+    """Write what a person should know of clips, as (name, text), into ``warnings.csv``; no file if there is nothing."""
+    if not warnings:
+        (folder / "warnings.csv").unlink(missing_ok=True)  # of an earlier time
+        return
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("clip", "warning"), *warnings])
+    files.write_text(folder / "warnings.csv", text.getvalue())
 
 
 def save_curves(history: Sequence[EpochMetrics], folder: Path) -> None:

@@ -52,12 +52,9 @@ def evaluation_page(
         styles=["style.css", "evaluation/evaluation.css"],
         scripts=["evaluation/evaluation.js"],
         evaluation=evaluation,
-        title=f"{evaluation.data_name}, fold{'s' if len(evaluation.folds) > 1 else ''} {_listed(evaluation.folds)}",
+        title=f"{evaluation.data_name}, {evaluation.measured_on}",
         measured=_how_measured(evaluation),
-        warnings=[
-            f"the model was trained on fold {fold}: its figures say little about new sounds"
-            for fold in evaluation.folds_trained_on
-        ],
+        warnings=evaluation.caveats,
         right=right,
         interval=wilson_interval(right, len(evaluation.truth)),
         words=in_words(labels, cells),
@@ -116,7 +113,8 @@ def _how_measured(evaluation: Evaluation) -> str:
     if len(evaluation.models) > 1:
         measured = "Every clip was scored by the model that was not trained on its fold"
     else:
-        measured = f"Measured on the {len(evaluation.truth)} clips of fold {evaluation.folds[0]}"
+        of_what = f" of {evaluation.measured_on}" if any(evaluation.folds) else ", to none of which it was trained"
+        measured = f"Measured on the {len(evaluation.truth)} clips{of_what}"
     if evaluation.tta > 1:
         measured += f", with test-time augmentation: every window was scored in {evaluation.tta} ways"
     return f"{measured}."
@@ -138,13 +136,6 @@ def _training(card: ModelCard, *, one: bool) -> str:
 def _density(classes: int) -> str:
     """How large the cells of the matrix can be, as the name of a CSS class."""
     return next((name for name, most in (("few", 8), ("some", 20), ("many", 50)) if classes <= most), "crowd")
-
-
-def _listed(folds: Sequence[int]) -> str:
-    """``5``; ``1 to 4``; ``1, 3``."""
-    if len(folds) > 2 and list(folds) == list(range(folds[0], folds[-1] + 1)):
-        return f"{folds[0]} to {folds[-1]}"
-    return ", ".join(map(str, folds))
 
 
 def _sound(path: Path) -> bytes:
