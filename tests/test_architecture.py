@@ -45,7 +45,14 @@ def test_a_folder_imports_what_its_row_allows(folder: str) -> None:
 
 
 def test_what_everybody_imports_imports_nobody() -> None:
-    below = {"errors": set(), "version": set(), "config": {"errors"}, "names": {"errors"}, "files": {"errors"}, "cache": {"errors", "files", "names"}}
+    below = {
+        "errors": set(),
+        "version": set(),
+        "config": {"errors"},
+        "names": {"errors"},
+        "files": {"errors"},
+        "cache": {"errors", "files", "names"},
+    }
     for name, allowed in below.items():
         names = {found.split(".")[1] for found in imported(SOURCE / f"{name}.py") if found.startswith("escnn.")}
         assert names <= allowed, name

@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 LONGEST_REASON = 200  # characters
 # What would end a line, or tell a terminal to do something: names and contents of files end up in messages.
-_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 class EscnnError(Exception):
@@ -21,7 +21,7 @@ class EscnnError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        message = message.translate(_CONTROL_CHARACTERS)
+        message = message.translate(CONTROL_CHARACTERS)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -82,7 +82,7 @@ class OutputError(EscnnError):
 
 def is_plain(text: str) -> bool:
     """Whether a name can be shown and written anywhere: no control characters, nothing that is no Unicode."""
-    return not any(ord(letter) in _CONTROL_CHARACTERS or "\ud800" <= letter <= "\udfff" for letter in text)
+    return not any(ord(letter) in CONTROL_CHARACTERS or "\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def reason(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -9,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -72,17 +73,26 @@ def check_output_file(target: Path, *, force: bool = False) -> None:
     """Refuse what `output_file` would refuse, and touch nothing: to be asked before work begins.
 
     Raises:
-        OutputError: `target` is a folder, or a file is there already and `force` is not given.
+        OutputError: `target` is a folder, cannot be written, or is there already and `force` is not given.
     """
-    try:
+    with _writing(target):
         with suppress(FileNotFoundError):
-            target.stat()
+            target.stat()  # refused: a name that is too long, or none at all; a link that leads to itself
         if target.is_dir():
             raise OutputError(f"{target}: is a folder", hint="give the name of a file, such as results.jsonl")
         if target.is_file() and not force:
             raise OutputError(f"{target}: exists already", hint="choose another name, or add --force")
-    except (OSError, ValueError) as error:  # a name that is too long, or none at all; a link that leads to itself
-        raise output_error(target, error) from error
+        if target.is_file() or not target.exists():
+            _check_place(target.resolve().parent)
+
+
+def _check_place(folder: Path) -> None:
+    """Raise what making or filling `folder` would raise, as far as that is known before."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextmanager
@@ -140,12 +150,16 @@ def _closed(stream: IO[str], target: Path) -> Iterator[None]:
             stream.close()
 
 
-def claimed(target: Path) -> AbstractContextManager[None]:
+@contextmanager
+def claimed(target: Path) -> Iterator[None]:
     """Keep other processes from writing the same file while the block runs."""
     busy = OutputError(f"{target}: another process is writing it", hint="wait for it, or choose another name")
     target = target.resolve()
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]  # names may begin alike
-    return exclusive(_beside(target, mark, "lock"), busy)
+    with exclusive(_beside(target, mark, "lock"), busy):
+        yield
 
 
 def _claim(part: Path, target: Path) -> bool:
@@ -226,28 +240,30 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_output_folder(path: Path, *, force: bool) -> None:
+def check_output_folder(path: Path, *, force: bool | None) -> None:
     """Refuse what `output_folder` would refuse, and touch nothing: to be asked before work begins.
 
+    Args:
+        path: the folder.
+        force: whether it may hold something; None where nobody can say so.
+
     Raises:
-        OutputError: `path` is no folder, or holds something already and `force` is not given.
+        OutputError: `path` is no folder, cannot be written, or holds something already and `force` is not given.
     """
-    try:
+    with _writing(path):
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: not a folder", hint="choose another with --out")
         if path.is_dir() and any(path.iterdir()) and not force:
-            raise OutputError(f"{path}: the folder is not empty", hint="choose another with --out, or add --force")
-    except (OSError, ValueError) as error:
-        raise output_error(path, error) from error
+            more = "" if force is None else ", or add --force"
+            raise OutputError(f"{path}: the folder is not empty", hint=f"choose another with --out{more}")
+        _check_place(path)
 
 
-def output_folder(path: Path, *, force: bool) -> Path:
+def output_folder(path: Path, *, force: bool | None) -> Path:
     """Make the folder `path` for results; one that holds something already is refused unless `force`."""
     check_output_folder(path, force=force)
-    try:
+    with _writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(path, error) from error
     return path
 
 
@@ -260,7 +276,7 @@ def claim_run_folder(parent: Path, stem: str) -> Path:
     with _writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder = next(folder for folder in numbered if _made(folder))
-    return folder
+    return folder  # noqa: RET504 - mypy sees no return inside of the block
 
 
 def _made(folder: Path) -> bool:

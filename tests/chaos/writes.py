@@ -15,6 +15,7 @@ from typing import Any
 
 # Python announces each to a hook, before it is done. What is written into an open file it does not announce.
 CHANGES = {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "os.chmod"}
+Point = Callable[[str, Callable[[], object]], object]
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -26,7 +27,7 @@ def count_writes(root: Path, notes: Path) -> None:
 
 
 def kill_at(root: Path, place: int) -> None:
-    """Have this process killed at its point number `place`, from 0: before a change of a name, in the midst of a write."""
+    """Have this process killed at its point number `place`, from 0: before a change of a name, amid a write."""
     numbers = itertools.count()
 
     def heed(_what: str, half: Callable[[], object]) -> None:
@@ -37,21 +38,15 @@ def kill_at(root: Path, place: int) -> None:
     _watch(root, heed)
 
 
-def _watch(root: Path, point: Callable[[str, Callable[[], object]], object]) -> None:
+def _watch(root: Path, point: Point) -> None:
     """Call ``point(what, half)`` at every point below `root`; `half` does half of what is about to be done."""
-    below = f"{root}{os.sep}"
-    names: dict[int, str] = {}
+    names: dict[int, str] = {}  # of the files that are open, by descriptor
     real_open, real_os_open, real_write, real_fsync = io.open, os.open, os.write, os.fsync
 
-    def nothing() -> None:
-        """A change of a name is done in one step."""
-
     def heed(event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in CHANGES and not (event == "open" and arguments[2] & WRITING):
-            return
-        place = arguments[0]
-        if not isinstance(place, int) and os.path.abspath(os.fsdecode(place)).startswith(below):
-            point(f"{event} {os.path.abspath(os.fsdecode(place))[len(below) :]}", nothing)
+        changes = event in CHANGES or (event == "open" and arguments[2] & WRITING)
+        if changes and (name := _below(root, arguments[0])):
+            point(f"{event} {name}", _nothing)
 
     def open_watched(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
         if isinstance(file, int) or not set(mode) & set("wax+"):
@@ -60,19 +55,29 @@ def _watch(root: Path, point: Callable[[str, Callable[[], object]], object]) -> 
 
     def os_open(path: Any, *rest: Any, **more: Any) -> int:
         number = real_os_open(path, *rest, **more)
-        names[number] = os.path.abspath(os.fsdecode(path))
+        names[number] = _below(root, path)
         return number
 
     def write(number: int, data: Any) -> int:
-        if (name := names.get(number, "")).startswith(below):
+        if name := names.get(number):
             view = memoryview(data).cast("B")
-            point(f"write {name[len(below) :]}", lambda: real_write(number, view[: len(view) // 2]))
+            point(f"write {name}", lambda: real_write(number, view[: len(view) // 2]))
         return real_write(number, data)
 
     def fsync(number: int) -> None:
-        point("fsync", nothing)
+        point("fsync", _nothing)
         real_fsync(number)
 
     os.open, os.write, os.fsync = os_open, write, fsync  # type: ignore[assignment]
     io.open = builtins.open = open_watched  # type: ignore[assignment]
     sys.addaudithook(heed)
+
+
+def _below(root: Path, place: Any) -> str:
+    """The path of `place` below `root`; "" if it is not there, or an open file's number."""
+    path = "" if isinstance(place, int) else os.path.abspath(os.fsdecode(place))  # noqa: PTH100 - follows no links
+    return path.removeprefix(f"{root}{os.sep}") if path.startswith(f"{root}{os.sep}") else ""
+
+
+def _nothing() -> None:
+    """A change of a name is done in one step."""

@@ -110,7 +110,7 @@ def test_a_device_stays_one(model: Path, clip: Path, device: str) -> None:
     assert Path("/dev/stdout").exists()
 
 
-@pytest.mark.parametrize("out", [".", "", "folder"])
+@pytest.mark.parametrize("out", [".", "./", "folder"])
 def test_a_folder_as_out_is_refused_before_a_sound_is_read(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Whole commands with hostile inputs, names and options: each a case, drawn from one `Random`, in a folder of its own."""
+"""Whole commands with hostile inputs, names and options: each a case, drawn from one `Random`, in its own folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from random import Random
 from fuzz.damage import mutate
 from fuzz.forgery import EXTREME_VALUES, mutate_json
 from fuzz.names import make_tree, odd_name, odd_names, sounds_below
-from fuzz.stock import CLIPS, Stock
+from fuzz.stock import Stock
 
 SHARES = {"predict": 87, "evaluate": 10, "visualize": 2, "train": 1}  # of a hundred
 CPU_SECONDS = {"predict": 20.0, "evaluate": 60.0, "visualize": 90.0, "train": 120.0}
@@ -173,23 +173,28 @@ def _inputs(
     if rng.random() < 0.2:
         names += rng.choices((names or ["x"])[0:1], k=1)  # twice
     names = [str(work / name) if rng.random() < 0.3 or name == "-" else name for name in names]
-    case.sounds += [name for name in names]
+    case.sounds += names
     if list_of_names and kind == 3:
-        lines = [os.fsencode(name) for name in names]
-        listed = b"\n".join([*lines, b""])
-        if rng.random() < 0.2:
-            listed = mutate(listed, rng)
-            case.sounds = None
-        elif any(not line.strip() or b"\r" in line or b"\n" in line for line in lines) or listed[:1] in b"\xef\xff\xfe":
-            case.sounds = None
-        (work / "list").write_bytes(listed)
-        if rng.random() < 0.5:
-            case.option("--files-from=list")
-        else:
-            case.stdin = listed
-            case.option("--files-from=-")
+        _list(case, rng, work, names)
         return []
     return [chosen] * bool(chosen) + names
+
+
+def _list(case: Case, rng: Random, work: Path, names: list[str]) -> None:
+    """The names in a list, as a file or on stdin: what it is then to say is known only of names that fit a line."""
+    lines = [os.fsencode(name) for name in names]
+    listed = b"\n".join([*lines, b""])
+    fitting = all(line.strip() and not set(line) & set(b"\r\n") for line in lines)
+    if rng.random() < 0.2:
+        listed, fitting = mutate(listed, rng), False
+    if not fitting or listed[:1] in (b"\xef", b"\xff", b"\xfe"):  # as the marks of Unicode begin
+        case.sounds = None
+    if rng.random() < 0.5:
+        (work / "list").write_bytes(listed)
+        case.option("--files-from=list")
+    else:
+        case.stdin = listed
+        case.option("--files-from=-")
 
 
 def _model(case: Case, rng: Random, stock: Stock, work: Path) -> None:
@@ -237,6 +242,3 @@ def _out_folder(case: Case, rng: Random, work: Path, outside: Path, default: str
     case.option(f"--out={case.out}")
     if force and rng.random() < 0.5:
         case.option("--force")
-
-
-__all__ = ["CLIPS", "CPU_SECONDS", "Case", "command_of", "draw"]

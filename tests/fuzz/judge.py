@@ -8,9 +8,9 @@ import io
 import json
 import os
 import re
-import shutil
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -50,7 +50,9 @@ class _reader:  # noqa: N801 - a context manager, used as a function
     """Holds a pipe's other end, so that writing into it does not wait; gives what came out."""
 
     def __init__(self, path: Path | None) -> None:
-        self.pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if path is not None and _is_pipe(path) else None
+        self.pipe = (
+            os.open(path, os.O_RDONLY | os.O_NONBLOCK) if path is not None and _is(path, stat.S_ISFIFO) else None
+        )
 
     def __enter__(self) -> _reader:
         return self
@@ -67,9 +69,10 @@ class _reader:  # noqa: N801 - a context manager, used as a function
             os.close(self.pipe)
 
 
-def _is_pipe(path: Path) -> bool:
+def _is(path: Path, kind: Callable[[int], bool]) -> bool:
+    """What a path is, whatever it is called: `Path.is_dir` and its like do not take names that are too long."""
     try:
-        return stat.S_ISFIFO(path.lstat().st_mode)
+        return kind(path.stat().st_mode)
     except OSError:
         return False
 
@@ -108,7 +111,7 @@ def _run_before(case: Case) -> bytes | None:
     """Run the command that begins a file, then cut the file off anywhere, as a kill does; or damage it: then None."""
     assert case.before and case.out and case.damage
     invoke(case.before, case.stdin)
-    if not case.out.is_file():
+    if not _is(case.out, stat.S_ISREG):
         return None
     content = case.out.read_bytes()
     if case.damage.random() < 0.7:
@@ -123,15 +126,14 @@ def snapshot(root: Path) -> Tree:
     found = {}
     for place, folders, names in os.walk(root):
         for name in (*folders, *names):
-            path = os.path.join(place, name)
-            mode = os.lstat(path).st_mode
+            path = Path(place, name)
+            mode = path.lstat().st_mode
             if stat.S_ISLNK(mode):
-                found[path] = f"link to {os.readlink(path)}"
+                found[str(path)] = f"link to {path.readlink()}"
             elif stat.S_ISREG(mode):
-                with open(path, "rb") as file:
-                    found[path] = hashlib.sha1(file.read()).hexdigest()
+                found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
             else:
-                found[path] = str(stat.S_IFMT(mode))
+                found[str(path)] = str(stat.S_IFMT(mode))
     return found
 
 
@@ -142,9 +144,9 @@ def _wrong_ending(case: Case, result: Any) -> list[str]:
     if "bug in escnn" in result.stderr or "Traceback" in result.stderr:
         wrong.append("a bug")
     for where, text in (("stderr", result.stderr), ("stdout", result.stdout)):
-        if where == "stderr" or (case.form != "csv" and case.command != "visualize"):  # there, names are as they are
-            if found := CONTROL.search(text):
-                wrong.append(f"{found[0]!r} on {where}")
+        as_they_are = where == "stdout" and (case.form == "csv" or case.command == "visualize")  # names
+        if not as_they_are and (found := CONTROL.search(text)):
+            wrong.append(f"{found[0]!r} on {where}")
     lines = result.stderr.splitlines()
     told_before = "--resume" in case.arguments and "could not be read" in result.stderr
     if result.exit_code not in (0, 2) and not (told_before or any(line.startswith("error: ") for line in lines)):
@@ -155,32 +157,32 @@ def _wrong_ending(case: Case, result: Any) -> list[str]:
 
 
 def _wrong_changes(case: Case, root: Path, before: Tree, after: Tree) -> list[str]:
-    """What changed outside of `--out`, and of a person's own files even there."""
-    allowed = {os.path.realpath(case.out), os.path.abspath(case.out)} if case.out is not None else set()
+    """What changed outside of `--out`, what was lost there, and what was left half-written."""
+    allowed = set() if case.out is None else {os.path.realpath(case.out), os.path.abspath(case.out)}  # noqa: PTH100
     on_the_way = {str(parent) for path in allowed for parent in Path(path).parents}
     forced = bool({"--force", "--resume"} & set(case.arguments)) or case.command == "train"
     wrong = []
     for path in sorted({*before, *after}):
-        was, now = before.get(path), after.get(path)
+        was, now, name = before.get(path), after.get(path), Path(path).name
+        told = f"{path.removeprefix(str(root))!r}, {was} to {now}"
         if was == now:
             continue
-        within = any(path == out or path.startswith(f"{out}{os.sep}") for out in allowed)
-        made = was is None and path in on_the_way and now == str(stat.S_IFDIR)
-        if not (within or made):
-            wrong.append(f"changed outside of --out: {path[len(str(root)) :]!r}, {was} to {now}")
-        elif was is not None and not (forced and now is not None and os.path.basename(path) != MINE):
-            replaced = forced and path in allowed and now is not None
-            gone = case.command == "train" and now is None and LEFTOVER.fullmatch(os.path.basename(path))
-            if not (replaced or gone):
-                wrong.append(f"lost: {path[len(str(root)) :]!r}, {was} to {now}")
-        if was is None and LEFTOVER.fullmatch(os.path.basename(path)):
-            wrong.append(f"left behind: {path[len(str(root)) :]!r}")
+        if was is None and LEFTOVER.fullmatch(name):
+            wrong.append(f"left behind: {told}")
+        if not any(path == out or path.startswith(f"{out}{os.sep}") for out in allowed):
+            if not (was is None and path in on_the_way and now == str(stat.S_IFDIR)):
+                wrong.append(f"changed outside of --out: {told}")
+        elif was is not None:
+            swept = case.command == "train" and LEFTOVER.fullmatch(name)
+            replaced = forced and now is not None and (name != MINE or path in allowed)
+            if not (replaced or swept):
+                wrong.append(f"lost: {told}")
     return wrong
 
 
 def _check_written(out: Path | None, before: Tree) -> None:
     """Whatever a command wrote into a folder can be read by what such files are for."""
-    if out is None or not os.path.isdir(out):  # a name may be too long for `Path.is_dir`
+    if out is None or not _is(out, stat.S_ISDIR):
         return
     from PIL import Image
 
@@ -212,7 +214,7 @@ def _check_results(case: Case, result: Any, received: bytes | None) -> None:
         written = received
     elif case.out is None:
         written = result.stdout_bytes
-    elif os.path.isfile(case.out) and complete:
+    elif complete and _is(case.out, stat.S_ISREG):
         written = case.out.read_bytes()
     else:
         return
@@ -239,8 +241,3 @@ def _check_results(case: Case, result: Any, received: bytes | None) -> None:
     assert names == wanted[: None if complete else len(names)], f"results {names!r:.600} for {wanted!r:.600}"
     if complete:
         assert (result.exit_code == 3) == (failed > 0), f"{failed} failures and exit code {result.exit_code}"
-
-
-def clear(root: Path) -> None:
-    """Remove a case's folder, whatever it holds."""
-    shutil.rmtree(root, ignore_errors=True)

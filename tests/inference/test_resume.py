@@ -1,20 +1,36 @@
 """A file of predictions is gone on with where it stopped, and a file of anything else is left as it is."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from conftest import SMALL_AUDIO, SMALL_MODEL
+from msgspec import UNSET, UnsetType
 
+from escnn.audio.log_mel import Normalization
 from escnn.errors import OutputError, UsageError
 from escnn.inference import resume
+from escnn.inference.formats import ClassScore, ModelReference, ScoringSettings, document
 from escnn.inference.resume import ResumeState
+from escnn.model.model_file import ModelCard
 
-MODEL = {"name": "small", "sha256": "ab" * 32, "classes": 3}
+CARD = ModelCard(
+    "small", ("low", "middle", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0), sha256="ab" * 32
+)
+SETTINGS = ScoringSettings("12" * 32, tta=1, top_k=1, min_score=0.0, windows=False, runtime="onnx")
 
 
-def line(path: str, *, status: str = "ok", sha256: str = MODEL["sha256"]) -> bytes:
-    document = {"schema": "escnn.prediction/1", "path": path, "status": status, "model": {**MODEL, "sha256": sha256}}
-    return json.dumps(document).encode() + b"\n"
+def line(path: str, *, status: str = "ok", settings: ScoringSettings | UnsetType = UNSET) -> bytes:
+    answers = [ClassScore("low", 0, 0.5)] if status == "ok" else []
+    about = {"path": path, "status": status, "duration_seconds": 0.5, "windows": 1, "predictions": answers}
+    written = document(**about, model=ModelReference(**CARD.describe()), settings=settings)
+    return json.dumps(written).encode() + b"\n"
+
+
+def reopen(path: Path, card: ModelCard = CARD, settings: ScoringSettings = SETTINGS) -> ResumeState:
+    with resume.going_on(path, card, settings) as done:
+        return done
 
 
 def sounds(*names: str) -> list[tuple[Path, str]]:
@@ -22,7 +38,7 @@ def sounds(*names: str) -> list[tuple[Path, str]]:
 
 
 def test_what_is_not_there_yet_holds_nothing(tmp_path: Path) -> None:
-    assert resume.reopen(tmp_path / "new.jsonl", MODEL["sha256"]) == ResumeState()
+    assert reopen(tmp_path / "new.jsonl") == ResumeState()
     assert not (tmp_path / "new.jsonl").exists()
 
 
@@ -31,7 +47,7 @@ def test_a_line_cut_off_anywhere_is_removed_and_its_sound_is_next(tmp_path: Path
     whole, torn = line("a.wav") + line("b.wav", status="error"), line("c.wav")
     path = tmp_path / "out.jsonl"
     path.write_bytes(whole + torn[: min(cut, len(torn) - 1)])
-    done = resume.reopen(path, MODEL["sha256"])
+    done = reopen(path)
     assert done == ResumeState(("a.wav", "b.wav"), failures=1)
     assert path.read_bytes() == whole
     assert list(resume.remaining(sounds("a.wav", "b.wav", "c.wav"), done, path)) == sounds("c.wav")
@@ -48,7 +64,7 @@ def test_another_model_is_refused_and_nothing_changed(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_bytes(line("a.wav"))
     with pytest.raises(UsageError, match="begun with another model, small"):
-        resume.reopen(path, "cd" * 32)
+        reopen(path, dataclasses.replace(CARD, sha256="cd" * 32))
     assert path.read_bytes() == line("a.wav")
 
 
@@ -62,7 +78,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "out.jsonl"
     path.write_bytes(line("a.wav") + content)
     with pytest.raises(OutputError, match=r"line 2: not a prediction"):
-        resume.reopen(path, MODEL["sha256"])
+        reopen(path)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +89,7 @@ def test_nothing_is_changed_in_a_file_of_something_else(tmp_path: Path, content:
     for whole in (b"", line("a.wav")):
         path.write_bytes(whole + content)
         with pytest.raises(OutputError, match="not a prediction"):
-            resume.reopen(path, MODEL["sha256"])
+            reopen(path)
         assert path.read_bytes() == whole + content
 
 
@@ -81,10 +97,10 @@ def test_all_of_a_file_is_looked_at_before_its_end_is_cut(tmp_path: Path) -> Non
     path = tmp_path / "out.jsonl"
     path.write_bytes(b"notes\n" + line("a.wav") + line("b.wav")[:40])
     with pytest.raises(OutputError, match="line 1: not a prediction"):
-        resume.reopen(path, MODEL["sha256"])
+        reopen(path)
     assert path.read_bytes() == b"notes\n" + line("a.wav") + line("b.wav")[:40]
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not a regular file"):
-        resume.reopen(tmp_path, MODEL["sha256"])
+        reopen(tmp_path)

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from report.evaluation.made_up import small
 from report.outline import HOSTILE, Outline
 
+from escnn.analysis.analysis import analyze
+from escnn.inference.classifier import Classifier
 from escnn.report.html import data_uri, display_label, in_frame, moment, percent, value_text
 
 
@@ -62,3 +65,12 @@ def test_a_page_in_a_frame_is_the_page_and_cannot_leave_it(text: str) -> None:
 def test_a_notebook_shows_an_evaluation_in_a_frame() -> None:
     shown = Outline(small()._repr_html_()).all("iframe")
     assert "ESC-50, fold 5" in str(shown[0]["srcdoc"])
+
+
+def test_no_page_holds_a_control_character_of_a_name(small_model: Path) -> None:
+    classifier = Classifier.load(small_model)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 4_000).astype(np.float32)
+    analysis = analyze((noise, 8_000), classifier, name="a\x07b\x9b.wav")
+    page = analysis.to_html(layers=["conv1"], command=["visualize", "a\x07b\x9b.wav"])
+    assert not set(page) & {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+    assert "a\\x07b\\x9b.wav" in page

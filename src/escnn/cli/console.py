@@ -51,6 +51,11 @@ class Console:
         if not self.quiet:
             self._say(printable(text))
 
+    def left_out(self, counted: Mapping[str, int]) -> None:
+        """What was passed over in the folders that were named."""
+        if said := ", ".join(f"{count} {what}" for what, count in counted.items() if count):
+            self.message(f"left out: {said}")
+
     def warning(self, text: str) -> None:
         """Something that a person should look at, on stderr."""
         self._say(Text.assemble(("warning: ", "yellow bold"), printable(text)))

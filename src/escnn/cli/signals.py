@@ -82,6 +82,11 @@ def foreign_error(error: Exception) -> EscnnError:
         return EscnnError(
             f"not enough memory ({reason(error)})", hint="close other programs; train with a smaller --batch-size"
         )
+    if isinstance(error, ModuleNotFoundError) and error.name in _LEFT_OUT:
+        return UsageError(
+            f"this command needs {error.name}, which a light install leaves out",
+            hint="`pip install escnn-audio` without --no-deps, from where escnn came, installs the rest",
+        )
     if isinstance(error, ImportError) and not (error.name or "").startswith("escnn"):
         return EscnnError(
             f"a library cannot be loaded ({reason(error)})", hint="install escnn again, into an environment of its own"
@@ -93,6 +98,7 @@ def foreign_error(error: Exception) -> EscnnError:
     return EscnnError(text, hint="this is a bug in escnn; run it again with -v to see where it is")
 
 
+_LEFT_OUT = ("torch", "torchaudio", "pandas", "matplotlib", "PIL", "jinja2", "requests")  # of requirements-light.txt
 _FULL = ("ENOSPC", "EDQUOT", "EROFS")
 _OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory", "bad allocation", "bad_alloc")  # torch, ONNX Runtime
 

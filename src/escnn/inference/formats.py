@@ -49,6 +49,17 @@ class ErrorDetail(msgspec.Struct, frozen=True):
     hint: Annotated[str | None, msgspec.Meta(description="How to mend it.")] = None
 
 
+class ScoringSettings(msgspec.Struct, frozen=True):
+    """What decides a line beside its sound."""
+
+    weights_sha256: Annotated[str, msgspec.Meta(description="Of the model's weights and settings.")]
+    tta: Annotated[int, msgspec.Meta(ge=1)]
+    top_k: Annotated[int, msgspec.Meta(ge=1)]
+    min_score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+    windows: bool
+    runtime: Literal["onnx", "torch"]
+
+
 class PredictionDocument(msgspec.Struct, frozen=True, kw_only=True):
     """One sound and what the network made of it; a line each where there are several.
 
@@ -72,6 +83,10 @@ class PredictionDocument(msgspec.Struct, frozen=True, kw_only=True):
     window_scores: Annotated[
         list[WindowScores] | msgspec.UnsetType, msgspec.Meta(description="In order of time; with --windows only.")
     ] = msgspec.UNSET
+    settings: Annotated[
+        ScoringSettings | msgspec.UnsetType,
+        msgspec.Meta(description="With --resume only, which goes on in the same way or not at all."),
+    ] = msgspec.UNSET
 
 
 def document(**fields: Any) -> dict[str, Any]:
@@ -83,8 +98,9 @@ def document(**fields: Any) -> dict[str, Any]:
 def schema() -> dict[str, Any]:
     """The JSON Schema of what `escnn predict` writes, made from the type that is written."""
     definitions = msgspec.json.schema(PredictionDocument)["$defs"]
-    for struct in (ClassScore, WindowScores, ModelReference, ErrorDetail, PredictionDocument):
-        written = [name for name in struct.__struct_fields__ if name != "window_scores"]
+    for struct in (ClassScore, WindowScores, ScoringSettings, ModelReference, ErrorDetail, PredictionDocument):
+        asked_for = [field.name for field in msgspec.structs.fields(struct) if field.default is msgspec.UNSET]
+        written = [name for name in struct.__struct_fields__ if name not in asked_for]
         definitions[struct.__name__]["required"] = written  # defaults are written, too
     status_is_ok = {"properties": {"status": {"const": "ok"}}}
     of_predictions = {"error": {"type": "null"}, "windows": {"minimum": 1}, "duration_seconds": {"type": "number"}}

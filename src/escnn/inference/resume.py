@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from escnn.audio.decoding import Source
 from escnn.errors import OutputError, UsageError
-from escnn.files import output_error
+from escnn.files import claimed, output_error
+from escnn.inference.formats import PredictionDocument, ScoringSettings
+from escnn.model.model_file import ModelCard
 
 FIRST_BYTES = b'{"schema": "escnn.prediction/'  # of every line
 _WHAT_RESUMES = "--resume goes on with what `escnn predict --out` wrote; name another file"
@@ -25,33 +29,36 @@ class ResumeState:
     failures: int = 0
 
 
-def reopen(path: Path, model_sha256: str) -> ResumeState:
-    """Read the results in `path`, none if it is not there. A line that was cut off when they were stopped is removed,
-    once all of the file is known to be predictions: nothing is changed in a file of anything else.
+@contextmanager
+def going_on(path: Path, card: ModelCard, settings: ScoringSettings) -> Iterator[ResumeState]:
+    """Give what `path` holds already, and keep other processes from writing it while the block runs. A line that was
+    cut off is removed, once all of the file is known to be ours: nothing is changed in a file of anything else.
 
     Raises:
-        OutputError: it cannot be read or mended, or does not hold predictions.
-        UsageError: another model made them.
+        OutputError: it cannot be read or mended, does not hold predictions, or another process is writing it.
+        UsageError: it was begun with another model or other settings.
     """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: not a regular file", hint="--resume goes on with a file; leave it out here")
+    with claimed(path):
+        yield _reopen(path, card, settings)
+
+
+def _reopen(path: Path, card: ModelCard, settings: ScoringSettings) -> ResumeState:
     try:
-        if not path.exists():
-            return ResumeState()
-        if not path.is_file():
-            raise OutputError(f"{path}: not a regular file", hint="--resume goes on with a file; leave it out here")
         content = path.read_bytes()
+    except FileNotFoundError:
+        return ResumeState()
     except OSError as error:
         raise output_error(path, error) from error
     names, failures = [], 0
     *lines, torn = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         document = _prediction(line, f"{path}, line {number}")
-        if document["model"]["sha256"] != model_sha256:
-            raise UsageError(
-                f"{path}: begun with another model, {document['model']['name']}",
-                hint="go on with the same --model, or write into another file",
-            )
-        names.append(document["path"])
-        failures += document["status"] == "error"
+        if begun := _difference(document, card, settings):
+            raise UsageError(f"{path}: begun {begun}", hint="go on in the same way, or write into another file")
+        names.append(document.path)
+        failures += document.status == "error"
     if torn:
         if torn[: len(FIRST_BYTES)] != FIRST_BYTES[: len(torn)]:
             raise OutputError(f"{path}, line {len(lines) + 1}: not a prediction", hint=_WHAT_RESUMES)
@@ -60,6 +67,28 @@ def reopen(path: Path, model_sha256: str) -> ResumeState:
         except OSError as error:
             raise output_error(path, error) from error
     return ResumeState(tuple(names), failures)
+
+
+def _difference(line: PredictionDocument, card: ModelCard, settings: ScoringSettings) -> str | None:
+    """How `line` was made in another way; None if it was not, as far as it says."""
+    before = line.settings
+    if isinstance(before, msgspec.UnsetType):  # of 0.1.0
+        if line.model.sha256 != card.sha256:
+            return f"with another model, {line.model.name}"
+        scores = [answer.score for answer in line.predictions]
+        most = min(settings.top_k, len(card.labels))
+        too_few = line.status == "ok" and len(scores) < most and settings.min_score == 0
+        if too_few or len(scores) > most or min(scores, default=1.0) < settings.min_score:
+            return "with another --top-k or --min-score"
+        return None
+    if before.weights_sha256 != settings.weights_sha256:
+        return f"with another model, {line.model.name}"
+    if before.windows != settings.windows:
+        return "with --windows" if before.windows else "without --windows"
+    for name in ("tta", "top_k", "min_score", "runtime"):
+        if getattr(before, name) != getattr(settings, name):
+            return f"with --{name.replace('_', '-')} {getattr(before, name)}, not {getattr(settings, name)}"
+    return None
 
 
 def remaining(sounds: Iterable[tuple[Source, str]], done: ResumeState, path: Path) -> Iterator[tuple[Source, str]]:
@@ -80,17 +109,8 @@ def remaining(sounds: Iterable[tuple[Source, str]], done: ResumeState, path: Pat
     yield from coming
 
 
-def _prediction(line: bytes, where: str) -> dict[str, Any]:
+def _prediction(line: bytes, where: str) -> PredictionDocument:
     try:
-        document: dict[str, Any] = json.loads(line)
-        texts = (
-            document["schema"],
-            document["path"],
-            document["status"],
-            *map(document["model"].get, ("sha256", "name")),
-        )
-        if all(isinstance(text, str) for text in texts) and document["schema"].startswith("escnn.prediction/"):
-            return document
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        pass
-    raise OutputError(f"{where}: not a prediction", hint=_WHAT_RESUMES)
+        return msgspec.convert(json.loads(line), PredictionDocument)  # json reads lone surrogates, msgspec does not
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{where}: not a prediction", hint=_WHAT_RESUMES) from error

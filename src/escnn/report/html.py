@@ -16,6 +16,8 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from escnn.errors import CONTROL_CHARACTERS
+
 FRAME_HEIGHT = 720  # pixels, in a notebook
 
 
@@ -87,6 +89,7 @@ def _environment() -> Environment:
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=FunctionLoader(asset),
@@ -102,6 +105,11 @@ def _environment() -> Environment:
         "share": lambda fraction: f"{100 * float(fraction):.2f}%",
     }
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """What a template is given, with control characters as escapes: a name or a command may hold them, no page may."""
+    return value.translate(CONTROL_CHARACTERS) if type(value) is str else value
 
 
 def _hash(text: str) -> str:

@@ -79,7 +79,7 @@ class Run:
                 self._sweep()
 
     def _sweep(self) -> None:
-        for part in self.folder.glob(".*.part"):
+        for part in self.folder.rglob(".*.part"):
             with suppress(OSError):
                 part.unlink()
 
@@ -146,7 +146,7 @@ def create(out: Path | None, config: TrainConfig, data: Path, versions: Mapping[
         OutputError: `out` holds something already, or cannot be written.
     """
     stem = f"fold{config.fold}" if config.fold else "all"
-    folder = files.claim_run_folder(Path("runs"), stem) if out is None else files.output_folder(out, force=False)
+    folder = files.claim_run_folder(Path("runs"), stem) if out is None else files.output_folder(out, force=None)
     return _start(folder, config, data, versions)
 
 
@@ -163,9 +163,9 @@ def create_cross_validation(
     if out is None:
         folder = files.claim_run_folder(Path("runs"), "cross-validation")
     else:
-        folder = files.output_folder(out, force=False)
+        folder = files.output_folder(out, force=None)
     return folder, [
-        _start(files.output_folder(folder / f"fold{fold}", force=False), changed, data, versions)
+        _start(files.output_folder(folder / f"fold{fold}", force=None), changed, data, versions)
         for fold, changed in configs.items()
     ]
 

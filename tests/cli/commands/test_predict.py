@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -54,6 +55,16 @@ def test_folders_and_lists_are_walked_in_order(model: Path, class_folders: Path,
     result = escnn("predict", class_folders / "low", "--files-from", tmp_path / "list.txt")
     paths = [json.loads(line)["path"] for line in result.stdout.splitlines()]
     assert paths == [*sorted(map(str, (class_folders / "low").iterdir())), str(clip)]
+
+
+def test_what_is_left_out_of_a_folder_is_counted(model: Path, class_folders: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    shutil.copytree(class_folders / "low", sounds)
+    (sounds / "notes.txt").write_text("no sound")
+    (sounds / ".hidden").mkdir()
+    for command in (["predict", sounds], ["visualize", sounds, "--layers", "conv1", "--out", tmp_path / "page"]):
+        assert "left out: " in escnn(*command).stderr
+        assert "left out" not in escnn(command[0], class_folders / "low", *command[2:], "-q").stderr
 
 
 def test_csv_reads_back(model: Path, clip: Path, tmp_path: Path) -> None:

@@ -141,6 +141,19 @@ def test_escnn_data_is_where_data_is_looked_for_but_a_resumed_run_keeps_its_own(
     assert escnn("evaluate", "--model", run).exit_code == 0
 
 
+def test_the_settings_of_a_run_repeat_it_on_its_own_data(
+    class_folders: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESCNN_DATA", str(tmp_path / "elsewhere"))
+    first = escnn("train", "--data", class_folders, "--config", settings, "--epochs", 1, "--out", tmp_path / "first")
+    assert first.exit_code == 0
+    again = escnn("train", "--config", tmp_path / "first" / "config.json", "--out", tmp_path / "again")
+    assert again.exit_code == 0
+    assert json.loads((tmp_path / "again" / "run.json").read_text())["data"] == str(class_folders)
+    alone = escnn("train", "--allow-other-versions", "--data", class_folders)
+    assert (alone.exit_code, "add --resume" in alone.stderr) == (2, True)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_training_says_what_is_kept_and_goes_on(

@@ -46,7 +46,9 @@ def evaluate(
         bool, typer.Option("--embed-audio", help="Put every clip into that page: about 80 kB each.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the figures as JSON to stdout.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write into --out even if something is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into --out even if something is there; old figures go.")
+    ] = False,
     tta: TestTimeAugmentation = 1,
     views: Views = None,
     data: DataFolder = None,
@@ -66,7 +68,7 @@ def evaluate(
         from escnn.evaluation import protocol
         from escnn.evaluation.evaluation import first_warnings
         from escnn.files import check_output_folder, output_folder
-        from escnn.report.evaluation.folder import save_page
+        from escnn.report.evaluation.folder import remove_evaluation, save_page
 
     if out is not None:
         check_output_folder(out, force=force)
@@ -78,15 +80,18 @@ def evaluate(
             measured = protocol.evaluate(model, data, fold=fold, **how)
     for text in (*first_warnings(measured.sound_warnings, str(out or "--out")), *measured.caveats):
         console.warning(text)
-    if out is not None:
-        measured.save(output_folder(out, force=force))
-        if page:
-            save_page(measured, out, embed_audio=embed_audio, command=sys.argv[1:])
-        console.message(f"written to {out}")
-    if as_json:
-        console.json_document(measured.to_json())
-    else:
-        _show(console, measured)
+    try:
+        if out is not None:
+            remove_evaluation(output_folder(out, force=force))
+            measured.save(out)
+            if page:
+                save_page(measured, out, embed_audio=embed_audio, command=sys.argv[1:])
+            console.message(f"written to {out}")
+    finally:  # a disk that is full does not take the figures with it
+        if as_json:
+            console.json_document(measured.to_json())
+        else:
+            _show(console, measured)
 
 
 def _show(console: Console, measured: Evaluation) -> None:

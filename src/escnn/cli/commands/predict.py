@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
 from escnn.cli.options import (
     PATH,
@@ -78,20 +81,31 @@ def predict(
         files.check_output_file(out, force=force or resume)
     with console.working("opening the model"):
         from escnn.inference.classifier import Classifier
+        from escnn.inference.formats import ScoringSettings
         from escnn.inference.prediction import Failure
 
         classifier = Classifier.load(model, device=device, tta=views or tta, runtime=runtime, threads=threads)
-    before = resuming.ResumeState()
-    if resume and out is not None:
-        before = resuming.reopen(out, classifier.card.sha256)
-    if before.names:
-        console.message(f"{out}: going on after {len(before.names)} sounds")
-    failures, done = before.failures, len(before.names)
+    settings = ScoringSettings(
+        weights_sha256=classifier.card.weights_sha256,
+        tta=classifier.tta,
+        top_k=top_k,
+        min_score=min_score,
+        windows=windows,
+        runtime="torch" if "torch" in classifier.runtime.versions else "onnx",
+    )
+    more = {"settings": to_builtins(settings)} if resume else {}
+    left_out: Counter[str] = Counter()
     with (
+        resuming.going_on(out, classifier.card, settings)
+        if resume and out
+        else nullcontext(resuming.ResumeState()) as before,
         results(console, chosen, out, top_k=top_k, append=resume, force=force, windows=windows) as show,
         progress.sounds(console) as advance,
     ):
-        sounds = resuming.remaining(inputs.find_sounds(names, console.stdin), before, out or Path("-"))
+        if before.names:
+            console.message(f"{out}: going on after {len(before.names)} sounds")
+        failures, done = before.failures, len(before.names)
+        sounds = resuming.remaining(inputs.find_sounds(names, console.stdin, left_out), before, out or Path("-"))
         for result in classifier.predict_files(sounds, advance):
             done += 1
             if isinstance(result, Failure):
@@ -100,7 +114,8 @@ def predict(
             else:
                 for text in result.warnings:
                     console.warning(f"{result.name}: {text}")
-            show(result.to_json(top_k=top_k, min_score=min_score, windows=windows))
+            show(result.to_json(top_k=top_k, min_score=min_score, windows=windows) | more)
+    console.left_out(left_out)
     if failures:
         if done > 1:
             console.message(f"{failures} of {done} sounds could not be read")

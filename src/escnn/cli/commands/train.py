@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,8 @@ from escnn.errors import UsageError
 from escnn.names import quoted
 
 if TYPE_CHECKING:
+    from escnn.cli.console import Console
+    from escnn.runs.run import Run
     from escnn.runs.settings import TrainConfig
 
 PRESETS = (
@@ -86,10 +90,9 @@ def train(
 
         console.result(json.dumps(to_json(chosen), indent=2))
         return
+    _check_out(out)
     with console.working("starting torch"):
         from escnn.cli.progress import EpochLines, stages
-        from escnn.cli.tables import cross_validation_lines
-        from escnn.model.model_file import read_model
         from escnn.runs.run import data_beside
         from escnn.training import pipeline
 
@@ -109,13 +112,39 @@ def train(
             runs = pipeline.cross_validate(data, config=chosen, out=out, **shown)
         else:
             runs = [pipeline.train(data, config=chosen, out=out, **shown)]
-    if len(runs) > 1:
-        document = json.loads((runs[0].folder.parent / "cross-validation.json").read_text("utf-8"))
-        classes = len(read_model(runs[0].folder).card.labels)
-        for line in cross_validation_lines(document, classes=classes, terminal=console.is_interactive):
-            console.result(line)
-    else:
+    _show(console, runs)
+
+
+def _show(console: Console, runs: Sequence[Run]) -> None:
+    """What came of it: the figures of a cross-validation, or what to type next."""
+    from escnn.cli.tables import cross_validation_lines
+    from escnn.model.model_file import read_model
+
+    if len(runs) == 1:
         console.message(f"next: escnn predict --model {quoted(runs[0].folder)} clip.wav")
+        return
+    document = json.loads((runs[0].folder.parent / "cross-validation.json").read_text("utf-8"))
+    classes = len(read_model(runs[0].folder).card.labels)
+    for line in cross_validation_lines(document, classes=classes, terminal=console.is_interactive):
+        console.result(line)
+
+
+def _check_out(out: Path | None) -> None:
+    """Refuse a folder that holds something before torch is started."""
+    if out is None:
+        return
+    from escnn.errors import OutputError
+    from escnn.files import check_output_folder
+    from escnn.runs.run import reopen
+
+    try:
+        check_output_folder(out, force=None)
+    except OutputError:
+        with suppress(UsageError):
+            reopen(out)
+            hint = f"`escnn train --resume {quoted(out)}` goes on with it; another run needs another --out"
+            raise OutputError(f"{out}: holds a run already", hint=hint) from None
+        raise
 
 
 def _settings(preset: str | None, config: Path | None, changes: list[str]) -> TrainConfig:

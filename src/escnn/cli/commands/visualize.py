@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def visualize(
     options: dict[str, Any] = {"layers": shown, "channels": channels, "colormap": colormap, "command": sys.argv[1:]}
     check_output_folder(out, force=force)
     failures = 0
+    left_out: Counter[str] = Counter()
     if inputs.is_one_sound(names):
         source, name = inputs.one_sound(names[0], console.stdin)
         with console.working("analyzing"):
@@ -72,13 +74,14 @@ def visualize(
     else:
         page = output_folder(out, force=force) / "index.html"
         remove_pages(out)
-        sounds = inputs.find_sounds(names, console.stdin)
+        sounds = inputs.find_sounds(names, console.stdin, left_out)
         for result in save_sounds(classifier, sounds, out, **asked, **options):
             if isinstance(result, Failure):
                 failures += 1
                 console.error(result.error)
             else:
                 _show(console, result)
+    console.left_out(left_out)
     console.result(str(page))
     if open_page and typer.launch(str(page.absolute())):
         console.warning(f"{page}: no browser could be opened")

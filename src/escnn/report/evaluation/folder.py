@@ -13,7 +13,19 @@ from escnn.report.evaluation.page import evaluation_page
 from escnn.report.pictures.confusion_matrix import confusion_matrix
 from escnn.report.pictures.images import png_bytes
 from escnn.report.pictures.training_curves import training_curves
-from escnn.runs.run import EpochMetrics
+from escnn.runs.run import CONFIG_FILE, EpochMetrics
+
+FILES = (
+    "predictions.csv", "per_class.csv", "confused.csv", "confusion.png", "evaluation.json", "cross-validation.json",
+    "warnings.csv", "report.html",
+)  # fmt: skip
+
+
+def remove_evaluation(folder: Path) -> None:
+    """Remove the figures, pictures and page that an earlier evaluation left, but not those of a training."""
+    if not (folder / CONFIG_FILE).exists() and not any(folder.glob(f"*/{CONFIG_FILE}")):
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path) -> None:

@@ -34,7 +34,7 @@ def _give_it_a_folder() -> None:
 
 
 def _load() -> ModuleType:
-    """Import matplotlib. A notebook's backend, which may not be installed here, is not ours, but stays the notebook's."""
+    """Import matplotlib. A notebook's backend, which may not be installed, is not ours, but stays the notebook's."""
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         with quietly():
