@@ -39,9 +39,10 @@ def archive() -> bytes:
     with zipfile.ZipFile(content, "w") as file:
         file.writestr("ESC-50-abc/meta/esc50.csv", a_metadata(CLIPS))
         file.writestr("ESC-50-abc/LICENSE", "made up")
-        for clip in CLIPS:
+        for number, clip in enumerate(CLIPS):
             sound = io.BytesIO()
-            soundfile.write(sound, tone(400 if clip.endswith("-0.wav") else 2_000, 0.5, 8_000), 8_000, format="WAV")
+            hz = (400 if clip.endswith("-0.wav") else 2_000) + number
+            soundfile.write(sound, tone(hz, 0.5, 8_000), 8_000, format="WAV")
             file.writestr(f"ESC-50-abc/audio/{clip}", sound.getvalue())
     return content.getvalue()
 

@@ -1,6 +1,5 @@
 """What is said at the end can be typed, what went wrong is named by its cause, and no name steers a terminal."""
 
-import builtins
 import io
 import json
 import os
@@ -246,21 +245,3 @@ def test_pages_of_an_earlier_call_go_and_nothing_else(model: Path, class_folders
     assert escnn("visualize", *three[:2], "--layers", "conv1", "--out", out, "--force").exit_code == 0
     assert sorted(path.parent.name for path in out.glob("*/report.html")) == ["0", "1"]
     assert all(path.read_text() == "mine" for path in mine)
-
-
-def test_a_library_that_is_missing_is_named(
-    model: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: object) -> object:
-        if name == "jinja2":
-            raise ModuleNotFoundError("No module named 'jinja2'", name="jinja2")
-        return real(name, *rest)  # type: ignore[arg-type]
-
-    for name in [name for name in sys.modules if name.startswith("escnn.report")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(builtins, "__import__", without)
-    result = escnn("visualize", clip, "--out", tmp_path / "page")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: a library cannot be loaded (No module named 'jinja2')")

@@ -15,6 +15,7 @@ from conftest import ESCNN, SMALL_TRAINING, escnn
 from escnn import files
 from escnn.config import to_json
 
+pytestmark = pytest.mark.slow  # a process, and often a training, each
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX users, signals and shells")
 
 # The command as somebody whom the system does not know by name, and who has no home.
@@ -139,7 +140,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 def test_a_full_disk_below_the_cache_ends_no_training(
     class_folders: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: object, path: Path) -> None:
+    def full(_tensors: object, path: Path, *_metadata: object, **_more: object) -> None:
         path.write_bytes(bytes(100))
         raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
 
@@ -251,7 +252,7 @@ def test_a_browser_that_is_not_there_fails_nothing(
     monkeypatch.setenv("PATH", str(tmp_path))
     result = escnn("visualize", clip, "--layers", "conv1", "--out", tmp_path / "page", "--open")
     assert result.exit_code == 0, result.stderr
-    assert "could not be opened" in result.stderr
+    assert "no browser could be opened" in result.stderr
 
 
 @posix

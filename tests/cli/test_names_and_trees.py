@@ -15,7 +15,10 @@ from fuzz.names import LONGEST, TWINS, make_tree, odd_name, odd_names, sounds_be
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="names of any bytes are those of POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="names of any bytes are those of POSIX"),
+]
 
 DRAWS = st.randoms(use_true_random=False)
 NAMES = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -26,13 +27,19 @@ def cut_windows(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
     window ends where the sound ends and overlaps the one before it, so that no window is mostly padding. A rest of less
     than 1 % of a window is left out: resampling may add a sample or two.
     """
-    rest = np.zeros(0, dtype=np.float32)
     previous: Samples | None = None
+    waiting: list[Samples] = []
+    count = 0  # samples in it
     for block in blocks:
-        rest = np.concatenate((rest, block))
-        while len(rest) >= length:
-            previous, rest = rest[:length], rest[length:]
-            yield previous
+        waiting.append(block)
+        count += len(block)
+        if count >= length:
+            joined = np.concatenate(waiting)
+            for start in range(0, count - length + 1, length):
+                previous = joined[start : start + length]
+                yield previous
+            waiting, count = [joined[count - count % length :]], count % length
+    rest = np.concatenate([np.zeros(0, dtype=np.float32), *waiting])
     if previous is None:
         yield np.pad(rest, (0, length - len(rest)))
     elif len(rest) >= max(1, length // 100):
@@ -111,18 +118,26 @@ def highest_frequency(samples: Samples, sample_rate: int) -> float:
     Once `DULL_HZ` is reached, the rest is not looked at. 0 where all of it is as faint.
     """
     size = min(SPECTRUM_SAMPLES, len(samples))
-    taper = np.hanning(size).astype(np.float32)
+    taper, power = _taper(size)
+    starts = list(range(0, len(samples) - size + 1, size))
+    loudest = min(int(np.argmax(samples)) // size, len(starts) - 1)  # likely to reach as high as any: often enough
     highest = 0.0
-    for start in range(0, len(samples) - size + 1, size):
+    for start in (starts[loudest], *starts):
         spectrum = np.square(np.abs(np.fft.rfft(samples[start : start + size] * taper)))
         above = np.cumsum(spectrum[::-1])[::-1]  # power at and above each frequency
-        limit = max(STEP**2 * size * float(np.square(taper).sum()) / 2, FAINT * above[0])
-        heard = np.flatnonzero(above > limit)
+        heard = np.flatnonzero(above > max(STEP**2 * power, FAINT * above[0]))
         if len(heard):
             highest = max(highest, float(heard[-1]) * sample_rate / size)
         if highest >= DULL_HZ:
             break
     return highest
+
+
+@cache
+def _taper(size: int) -> tuple[Samples, float]:
+    """A Hann window, and the power of a spectrum through it where that of the sound is 1."""
+    taper = np.hanning(size).astype(np.float32)
+    return taper, size * float(np.square(taper).sum()) / 2
 
 
 def _hertz(frequency: float) -> str:

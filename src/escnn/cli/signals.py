@@ -6,14 +6,12 @@ import errno
 import os
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from escnn.cli.console import Console, printable
+from escnn.cli.console import Console
 from escnn.errors import EscnnError, OutputError, Terminated, UsageError, reason
 
 
@@ -23,12 +21,9 @@ class ErrorHandlingGroup(TyperGroup):
     def make_context(self, *args: Any, **extra: Any) -> Any:
         """Understand the command line; a signal that comes as early as this ends like any other."""
         extra.setdefault("obj", Console())
-        for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):  # a terminal 0 wide, as under `script`, would hide it all
-            if not (os.environ.get(name, "").isdecimal() and int(os.environ[name])):
-                os.environ.pop(name, None)
+        _mend_environment()
         try:
-            with _plain_usage_errors():
-                return super().make_context(*args, **extra)
+            return super().make_context(*args, **extra)
         except KeyboardInterrupt as stop:
             raise typer.Exit(interrupted(extra["obj"], stop)) from stop
 
@@ -36,7 +31,7 @@ class ErrorHandlingGroup(TyperGroup):
         """Run a command; errors that a person can mend never show a traceback."""
         console: Console = ctx.obj
         try:
-            with warnings.catch_warnings(), _plain_usage_errors():
+            with warnings.catch_warnings():
                 warnings.showwarning = lambda message, *_, **__: console.warning(str(message))
                 _check_working_folder()
                 return super().invoke(ctx)
@@ -103,22 +98,20 @@ _FULL = ("ENOSPC", "EDQUOT", "EROFS")
 _OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory", "bad allocation", "bad_alloc")  # torch, ONNX Runtime
 
 
+def _mend_environment() -> None:
+    """Set right what would hide what is said, or say more than was asked for."""
+    for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):  # a terminal 0 wide shows nothing
+        if not (os.environ.get(name, "").isdecimal() and int(os.environ[name])):
+            os.environ.pop(name, None)
+    # From 1.29 on ONNX Runtime keeps an identifier in the user's home and reports what it is used for to its maker.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def _check_working_folder() -> None:
     try:
         os.getcwd()  # noqa: PTH109
     except OSError as error:  # libraries end the process over it, and in words of their own
         raise UsageError("the working folder does not exist any more", hint="cd to another one first") from error
-
-
-@contextmanager
-def _plain_usage_errors() -> Iterator[None]:
-    """Let no name on the command line, which may be a file's, steer the terminal."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(message := getattr(error, "message", None), str):
-            error.message = printable(message).plain  # type: ignore[attr-defined]
-        raise
 
 
 def _terminate(number: int, _frame: object) -> None:

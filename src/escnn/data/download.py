@@ -20,6 +20,7 @@ from escnn.data.dataset import FOLDS
 from escnn.data.http import BY_HAND, fetch, shown
 from escnn.errors import DatasetError, OutputError, reason
 from escnn.files import exclusive, output_error
+from escnn.names import quoted
 
 # GitHub makes a commit's archive afresh, not always byte for byte the same: what it holds is verified, not its hash.
 ARCHIVE_URL = "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip"
@@ -127,7 +128,7 @@ def _already_there(folder: Path, allow_missing: bool, force: bool) -> esc50.Data
             f"{folder}: not replaced, because it holds {esc50.few(strangers)} besides ESC-50", hint=elsewhere
         )
     if os.path.ismount(folder):
-        hint = f"choose a folder inside it, such as --data {folder / 'ESC-50'}"
+        hint = f"choose a folder inside it, such as --data {quoted(folder / 'ESC-50')}"
         raise DatasetError(f"{folder}: the top of a file system cannot be replaced", hint=hint)
     return None
 

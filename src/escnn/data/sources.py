@@ -18,6 +18,7 @@ from escnn.data import esc50, tables
 from escnn.data.dataset import Clip, Dataset, check_labels, shown_name
 from escnn.data.folds import deal_as_0_1_0, with_folds_dealt
 from escnn.errors import DatasetError, is_plain, refused_as
+from escnn.names import quoted
 
 Dealing = Literal["content", "0.1.0"]
 
@@ -76,7 +77,7 @@ def _open_class_folders(root: Path) -> Dataset:
         if not entry.is_dir():
             left_out["sounds in no folder of a class"] += entry.suffix.lower() in _EXTENSIONS_OF_0_1_0
         elif (entry / esc50.METADATA).is_file():
-            raise DatasetError(f"{root}: holds ESC-50 one folder further down", hint=f"use --data {entry}")
+            raise DatasetError(f"{root}: holds ESC-50 one folder further down", hint=f"use --data {quoted(entry)}")
         elif not entry.name.startswith("."):
             passed_over: Counter[str] = Counter()
             # As text, so that not even a folder called "-" is taken for stdin.
@@ -142,7 +143,7 @@ def _check_classes(root: Path, by_class: dict[str, list[Path]]) -> None:
         above = root.parent if tables.find_table(root.parent) else None
         raise DatasetError(
             f"{root}: {next(iter(by_class))!r} is a part of a split and no class",
-            hint=f"use --data {above}"
+            hint=f"use --data {quoted(above)}"
             if above
             else "make one folder per class; a CSV of names, labels and folds beside them keeps a split",
         )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from escnn.data.dataset import Clip, Dataset, shown_name
 from escnn.errors import DatasetError, reason
+from escnn.names import quoted
 
 FOLDERS = ("", "meta", "metadata")  # of a data set, in which its table may lie
 MOST_FOLDS = 1000
@@ -38,7 +39,7 @@ def find_table(root: Path) -> Path | None:
     found = [path for folder in FOLDERS for path in sorted((root / folder).glob("*.csv")) if _is_table(path)]
     if len(found) > 1:
         listed = ", ".join(str(path.relative_to(root)) for path in found)
-        raise DatasetError(f"{root}: several tables of clips: {listed}", hint=f"name one: --data {found[0]}")
+        raise DatasetError(f"{root}: several tables of clips: {listed}", hint=f"name one: --data {quoted(found[0])}")
     return found[0] if found else None
 
 

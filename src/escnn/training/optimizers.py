@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from collections.abc import Iterable
 
 import torch
 from torch import nn
 
+from escnn.cache import cache_folder
 from escnn.errors import UsageError
 from escnn.model.architecture import convolutions
 from escnn.runs.settings import TrainConfig
@@ -19,6 +22,10 @@ SLOW_MOMENTUM, FAST_MOMENTUM = 0.95, 0.85  # AdamW's beta1 where the learning ra
 
 def make_optimizers(network: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """AdamW, without weight decay for biases and batch-norm scales; before it, if asked for, Muon for convolutions."""
+    try:
+        tempfile.gettempdir()
+    except OSError:  # torch's optimizers load its compiler, which wants a folder and is not used
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
     by_muon: list[nn.Parameter] = []
     if config.optimizer == "muon":  # the first convolution has one input channel: too small to be worth it
         by_muon = [weight for weight in network.parameters() if weight.ndim == 4 and weight.shape[1] > 1]

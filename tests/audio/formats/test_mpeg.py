@@ -10,6 +10,7 @@ import soundfile
 from conftest import tone
 
 from escnn.audio.decoding import load_audio
+from escnn.audio.formats import mpeg
 
 RATE = 44_100
 FRAME_SECONDS = 1152 / RATE
@@ -105,10 +106,17 @@ def test_what_the_decoder_prints_is_a_warning_of_the_file_and_not_on_stderr(capf
 
 
 def test_what_others_print_while_an_mp3_is_decoded_arrives(capfd: pytest.CaptureFixture[str]) -> None:
-    from escnn.audio.formats.mpeg import without_words
-
     words: list[str] = []
-    with without_words(words):
-        os.write(2, b"mine\nNote: Trying to resync...\n")
-    assert words == ["Note: Trying to resync..."]
-    assert capfd.readouterr().err == "mine\n"
+    with mpeg.without_words(words):
+        os.write(
+            2, b"mine\n\n\r 3 of 9\n\nNote: Trying to resync...\n[src/libmpg123/layer3.c:9] error: no\nwarning: b.mp3\n"
+        )
+    assert words == ["Note: Trying to resync...", "[src/libmpg123/layer3.c:9] error: no"]
+    assert capfd.readouterr().err == "mine\n\n\r 3 of 9\nwarning: b.mp3\n"
+
+
+def test_what_is_read_in_blocks_is_what_is_read_at_once() -> None:
+    """After every block, python-soundfile seeks to where it is; in an MP3, something else is heard then."""
+    content = encoded(SOUND)
+    at_once, _ = soundfile.read(io.BytesIO(content), dtype="float32")
+    np.testing.assert_array_equal(load_audio(content).samples, at_once)

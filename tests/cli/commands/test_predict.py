@@ -64,7 +64,7 @@ def test_what_is_left_out_of_a_folder_is_counted(model: Path, class_folders: Pat
     (sounds / ".hidden").mkdir()
     for command in (["predict", sounds], ["visualize", sounds, "--layers", "conv1", "--out", tmp_path / "page"]):
         assert "left out: " in escnn(*command).stderr
-        assert "left out" not in escnn(command[0], class_folders / "low", *command[2:], "-q").stderr
+        assert "left out" not in escnn(command[0], class_folders / "low", *command[2:], "--force", "-q").stderr
 
 
 def test_csv_reads_back(model: Path, clip: Path, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ PIECE = 1 << 18  # bytes that are read at a time
 RUN = 4  # so many headers, each where the one before it says, are no chance
 LONGEST_FRAME = 4096  # bytes; 2,881 in the standard
 _ONE_AT_A_TIME = threading.Lock()
+_WORDS = re.compile(rb"^\n?(?:\[?src/libmpg123|Note: |Warning: )[^\n]*\n?", re.MULTILINE)  # of libmpg123
 _RATES = (44_100, 48_000, 32_000)  # Hz, of version 1; a half of version 2, a quarter of 2.5
 _KBITS = {  # (version 1, layer): of bit rates 1 to 14
     (True, 1): tuple(range(32, 449, 32)),
@@ -197,9 +199,11 @@ def without_words(words: list[str]) -> Iterator[None]:
     """
     with _ONE_AT_A_TIME, ExitStack() as stack:
         try:
+            if sys.__stderr__ is None:  # closed from the start: descriptor 2 may be anybody's file
+                raise OSError
             said = stack.enter_context(tempfile.TemporaryFile(buffering=0))
             stderr = os.dup(2)
-        except OSError:  # closed, or there is no room: let it print
+        except OSError:  # or there is no room: let it print
             yield
             return
         stack.callback(os.close, stderr)
@@ -209,8 +213,7 @@ def without_words(words: list[str]) -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             said.seek(0)
-            for line in said.read().splitlines(keepends=True):
-                if re.match(rb"\[?src/libmpg123|Note: |Warning: |\s*$", line):
-                    words.append(line.decode("utf-8", "replace").strip())
-                else:
-                    os.write(2, line)
+            content = said.read()
+            words += [match[0].decode("utf-8", "replace").strip() for match in _WORDS.finditer(content)]
+            with suppress(OSError):  # nobody reads it any more
+                os.write(2, _WORDS.sub(b"", content))

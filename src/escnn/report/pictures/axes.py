@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 from PIL import Image
 
+from escnn.report.pictures.fonts import complete, drawable
 from escnn.report.pictures.images import INK, Floats
 from escnn.report.pictures.library import quietly
 
@@ -56,9 +56,10 @@ def drawn(draw: Callable[P, Figure]) -> Callable[P, Image.Image]:
         import matplotlib.style
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        with quietly(), matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # emoji in a file name: an empty box will do
-            canvas: Any = FigureCanvasAgg(draw(*args, **kwargs))
+        with quietly(), matplotlib.style.context(["default", STYLE]):
+            figure = draw(*args, **kwargs)
+            complete(figure)
+            canvas: Any = FigureCanvasAgg(figure)
             canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
@@ -73,8 +74,8 @@ def figure(width: float, height: float, **options: Any) -> Figure:
 
 
 def printable(text: str) -> str:
-    """`text` without what fonts cannot hold (file names that are not UTF-8), and short enough for a title."""
-    clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """`text` with escapes for what no typeface holds, and short enough for a title."""
+    clean = drawable(text)
     return clean if len(clean) <= 100 else f"{clean[:60]} … {clean[-37:]}"
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escnn.report.html import display_label
-from escnn.report.pictures.axes import GRID, drawn, figure, printable
+from escnn.report.pictures.axes import GRID, drawn, figure
+from escnn.report.pictures.fonts import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ def confusion_matrix(matrix: NDArray[np.integer[Any]], labels: Sequence[str]) ->
     sheet = figure(side_inches + 2.6, side_inches + 2.2, layout="constrained")
     axes = sheet.add_subplot()
     image = axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
-    names = [printable(display_label(label)) for label in labels]
+    names = shortened([display_label(label) for label in labels])
     axes.set_xticks(range(classes), names, rotation=90, fontsize=font)
     axes.set_yticks(range(classes), names, fontsize=font)
     axes.set_xticks(np.arange(0.5, classes - 1), minor=True)
