@@ -137,6 +137,7 @@ FIELDS = (
 )
 @given(st.lists(st.tuples(st.sampled_from(FIELDS), JSON), min_size=1, max_size=2))
 @example([("training.fold", 2), ("score.measured", None)])
+@example([("labels", []), ("labels.1", None)])
 def test_whatever_stands_in_a_card_is_refused_at_once_or_understood(
     forger: Forger, class_folders: Path, forgeries: list[tuple[str, Any]]
 ) -> None:
@@ -146,7 +147,9 @@ def test_whatever_stands_in_a_card_is_refused_at_once_or_understood(
         *groups, last = (int(part) if part.isdigit() else part for part in field.split("."))
         for group in groups:
             node = node.get(group) if isinstance(node, dict) else None
-        if isinstance(node, list if isinstance(last, int) else dict):
+        if isinstance(last, int) and isinstance(node, list):
+            node[last:] = [value, *node[last + 1 :]] if last < len(node) else []
+        elif isinstance(last, str) and isinstance(node, dict):
             node[last] = value
     try:
         model = read_model(forger.write(card))
