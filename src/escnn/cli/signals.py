@@ -80,7 +80,7 @@ def foreign_error(error: Exception) -> EscnnError:
     if isinstance(error, ModuleNotFoundError) and error.name in _LEFT_OUT:
         return UsageError(
             f"this command needs {error.name}, which a light install leaves out",
-            hint="`pip install escnn-audio` without --no-deps, from where escnn came, installs the rest",
+            hint="`pip install .` in a clone of escnn, without --no-deps, installs the rest",
         )
     if isinstance(error, ImportError) and not (error.name or "").startswith("escnn"):
         return EscnnError(
