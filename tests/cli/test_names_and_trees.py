@@ -84,7 +84,7 @@ def test_a_tree_is_all_of_its_sounds_once_and_in_order(work: Path, clip: Path, r
     assert result.exit_code in (0, 3), result.stderr
     out = str(work / "results.csv")
     assert {path: what for path, what in after.items() if path != out} == before
-    rows = list(csv.reader(io.StringIO(Path(out).read_text("utf-8"), newline=""), strict=True))[1:]
+    rows = list(csv.reader(io.StringIO(Path(out).read_bytes().decode(), newline=""), strict=True))[1:]
     names = [row[0] for row in rows if row[3] in ("", "1")]
     wanted = sounds_below(Path("tree")) or ["tree"]
     assert names == [name.encode("utf-8", "backslashreplace").decode() for name in wanted]

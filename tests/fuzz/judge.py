@@ -192,7 +192,7 @@ def _check_written(out: Path | None, before: Tree) -> None:
         if path.suffix == ".json":
             json.loads(path.read_text("utf-8"), parse_constant=_no_number)
         elif path.suffix == ".csv":
-            rows = list(csv.reader(io.StringIO(path.read_text("utf-8"), newline=""), strict=True))
+            rows = list(csv.reader(io.StringIO(path.read_bytes().decode(), newline=""), strict=True))
             assert len({*map(len, rows)}) == 1, f"{path.name}: rows of unequal length"
         elif path.suffix == ".png":
             Image.open(path).verify()

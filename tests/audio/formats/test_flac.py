@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,25 @@ def test_nothing_that_can_be_decoded_is_an_error_and_not_silence() -> None:
     with pytest.raises(Exception, match="decoded") as caught:
         load_audio(bytes(content))
     assert caught.value.code == "damaged"  # type: ignore[attr-defined]
+
+
+def test_a_damaged_sound_that_follows_does_not_spoil_the_one_before() -> None:
+    second = bytearray(encoded(NOISE))
+    for place in range(30_000, len(second), 30_000):
+        second[place] ^= 0xFF
+    loaded = load_audio(encoded(NOISE[:20_000]) + bytes(second))
+    np.testing.assert_array_equal(loaded.samples[:20_000], SAMPLES[:20_000])
+    assert any("damaged" in warning for warning in loaded.warnings)
+    second[100:] = bytes(len(second) - 100)
+    assert len(load_audio(encoded(NOISE[:20_000]) + bytes(second)).samples) == 20_000
+
+
+def test_a_file_of_nothing_but_beginnings_is_soon_read() -> None:
+    start = encoded(NOISE[:5_000])
+    began = time.process_time()
+    loaded = load_audio(start + start[:42] * 20_000)
+    assert len(loaded.samples) == 5_000
+    assert time.process_time() - began < 10
 
 
 def test_sounds_that_follow_one_another_in_a_file_are_read_as_one() -> None:

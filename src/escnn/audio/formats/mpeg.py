@@ -17,10 +17,12 @@ from functools import cache
 from typing import BinaryIO
 
 PIECE = 1 << 18  # bytes that are read at a time
+FARTHEST = 1 << 26  # bytes in which the next frame is looked for
 RUN = 4  # so many headers, each where the one before it says, are no chance
 LONGEST_FRAME = 4096  # bytes; 2,881 in the standard
 _ONE_AT_A_TIME = threading.Lock()
 _WORDS = re.compile(rb"^\n?(?:\[?src/libmpg123|Note: |Warning: )[^\n]*\n?", re.MULTILINE)  # of libmpg123
+_SYNC = re.compile(rb"\xff(?=[\xe2-\xe7\xf2-\xff][\x10-\xef])")  # begins a header, with a version and a rate
 _RATES = (44_100, 48_000, 32_000)  # Hz, of version 1; a half of version 2, a quarter of 2.5
 _KBITS = {  # (version 1, layer): of bit rates 1 to 14
     (True, 1): tuple(range(32, 449, 32)),
@@ -113,9 +115,9 @@ class Frames:
     def _find(self, start: int, kind: tuple[int, int, bool] | None, last: int | None = None) -> int | None:
         """Where, from `start` on, frames follow each other again; None if they do not, or only behind `last`."""
         place = start
-        while place < min(self._size, last if last is not None else self._size):
+        while place < min(self._size, start + FARTHEST if last is None else last):
             piece = self._peek(place, PIECE)
-            for match in re.finditer(rb"\xff[\xe2-\xff]", piece):
+            for match in _SYNC.finditer(piece):
                 if self._is_run(place + match.start(), kind):
                     return place + match.start()
             place += len(piece) - 1 if len(piece) > 1 else 1

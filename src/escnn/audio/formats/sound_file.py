@@ -19,6 +19,8 @@ BLOCK_FRAMES = 1 << 13  # decoded at a time: what is lost where a damaged file s
 READ_AHEAD = 1 << 18  # bytes that a decoder may have taken from the file before they are heard
 LEADING = 1 << 20  # bytes before the first frame of an MP3, at most, that are passed over
 ENDLESS = 2**62  # frames
+MOST_SOUNDS = 5_000  # in a file: each is opened for itself
+MOST_TRIES = 20_000  # frames that are tried after damage
 FRAMES_OF_A_SOUND = 10  # of an MP3: fewer that follow are what an encoder adds
 
 
@@ -39,7 +41,7 @@ class SoundFile:
         self.format, self.subtype = self._part.decoder.format, self._part.decoder.subtype
         self.frames = self._part.frames
         self.lost = 0
-        self.notes = self._part.notes
+        self.notes: list[str] = []
 
     def blocks(self) -> Iterator[Block]:
         """Blocks (time, channels) until the file ends; of several sounds in one file, one after the other.
@@ -48,12 +50,18 @@ class SoundFile:
             DECODING_ERRORS: nothing could be decoded.
         """
         start = 0
-        while True:
-            yield from self._part.blocks()
+        for _ in range(MOST_SOUNDS):
+            try:
+                yield from self._part.blocks()
+            except DECODING_ERRORS:
+                if start == 0:
+                    raise
+                self.notes.append("another sound follows in this file that cannot be decoded")
             self.lost += self._part.lost
+            self.notes += self._part.notes
             following = self._part.following()
             self._part.decoder.close()
-            if following is None:
+            if not following:
                 return
             start += following
             try:
@@ -64,7 +72,6 @@ class SoundFile:
                 self.notes.append("another sound follows in this file, with other channels or another rate: not heard")
                 return
             self.frames = self.frames and self._part.frames and self.frames + self._part.frames
-            self.notes += self._part.notes
 
     def close(self) -> None:
         """Let go of the file, which stays open."""
@@ -175,7 +182,7 @@ class _FlacPart(_Part):
             return False
         start = max(found[0] + 42, self._place - READ_AHEAD)
         info = replace(found[1], total=0) if is_longer else found[1]
-        for at, first, length in flac.frames(self.file, start, info, self._position):
+        for at, first, length in islice(flac.frames(self.file, start, info, self._position), MOST_TRIES):
             if (following and at > following[0]) or (is_longer and first > self._position):
                 return False
             view = Spliced(info.header, self.file, at)
