@@ -7,8 +7,11 @@ The sound must have the model's sample rate. It is cut into windows, whose score
 
 import json
 import math
+import os
 import sys
 import wave
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its import writes an id of the machine, to report with
 
 import numpy as np
 import onnxruntime

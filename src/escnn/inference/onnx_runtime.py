@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else its import writes an id of the machine, to report with
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
