@@ -44,6 +44,18 @@ def test_several_sounds_are_json_lines_with_failures_in_their_place(model: Path,
     assert "gone.wav: no such file" in errors[1]
 
 
+def test_missing_treble_is_told_once_a_command_and_with_every_result(write_sound: Writer) -> None:
+    noise = np.random.default_rng(3).normal(0, 0.1, 10_000)
+    muffled = [write_sound(f"{name}.wav", noise, 2_000) for name in "abc"]
+    result = escnn("predict", *muffled)
+    for line in result.stdout.splitlines():
+        assert "nothing above" in json.loads(line)["warnings"][0]
+    one, count = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "a.wav: nothing above" in one
+    assert count.startswith("warning: 3 sounds lack treble")
+    assert "lack treble" not in escnn("predict", muffled[0]).stderr
+
+
 def test_a_sound_on_stdin_scores_as_its_file(model: Path, clip: Path) -> None:
     piped = json.loads(escnn("predict", "-", stdin=clip.read_bytes()).stdout)
     assert piped["path"] == "-"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import to_builtins
 
+from escnn.cli.console import Console
 from escnn.cli.options import (
     PATH,
     Device,
@@ -26,6 +27,9 @@ from escnn.cli.options import (
     console_of,
 )
 from escnn.errors import UsageError
+
+if TYPE_CHECKING:
+    from escnn.inference.prediction import Prediction
 
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -95,6 +99,7 @@ def predict(
     )
     more = {"settings": to_builtins(settings)} if resume else {}
     left_out: Counter[str] = Counter()
+    without_treble = 0
     with (
         resuming.going_on(out, classifier.card, settings)
         if resume and out
@@ -112,14 +117,26 @@ def predict(
                 failures += 1
                 console.error(result.error)
             else:
-                for text in result.warnings:
-                    console.warning(f"{result.name}: {text}")
+                without_treble += _tell_warnings(console, result, without_treble)
             show(result.to_json(top_k=top_k, min_score=min_score, windows=windows) | more)
+    if without_treble > 1:
+        console.warning(f"{without_treble} sounds lack treble that the model hears: their results say how much")
     console.left_out(left_out)
     if failures:
         if done > 1:
             console.message(f"{failures} of {done} sounds could not be read")
         raise typer.Exit(3)
+
+
+def _tell_warnings(console: Console, prediction: Prediction, without_treble: int) -> int:
+    """Print the warnings about a sound, that of missing treble for the first alone; how many of those it has."""
+    from escnn.audio.windows import NOTHING_ABOVE
+
+    missing = [text for text in prediction.warnings if text.startswith(NOTHING_ABOVE)]
+    for text in prediction.warnings:
+        if text not in missing or not without_treble:  # a night of them would hide the others
+            console.warning(f"{prediction.name}: {text}")
+    return len(missing)
 
 
 def _output_format(asked: Format | None, *, one: bool) -> Format:
