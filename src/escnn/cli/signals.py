@@ -99,12 +99,10 @@ _OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory", "bad allocation",
 
 
 def _mend_environment() -> None:
-    """Set right what would hide what is said, or say more than was asked for."""
+    """Set right what would hide what is said."""
     for name in ("COLUMNS", "LINES", "TERMINAL_WIDTH"):  # a terminal 0 wide shows nothing
         if not (os.environ.get(name, "").isdecimal() and int(os.environ[name])):
             os.environ.pop(name, None)
-    # From 1.29 on ONNX Runtime keeps an identifier in the user's home and reports what it is used for to its maker.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def _check_working_folder() -> None:
