@@ -141,7 +141,7 @@ def test_a_folder_that_has_grown_is_measured_on_what_was_not_learnt(
     run = trained(tmp_path / "run", before, fold)
     more_sounds(root, *(f"{label}/a{number}.wav" for label in ("low", "high") for number in range(7)))
     (root / "middle" / "3.wav").rename(root / "middle" / "renamed.wav")
-    with pytest.warns(UserWarning, match="0 clips that were learnt are gone, 14 are new"):
+    with pytest.warns(UserWarning, match="0 clips that the model was trained on are gone, 14 are new"):
         grown = evaluate(run, root, device="cpu")
     contents = {hashlib.sha256(clip.path.read_bytes()).hexdigest() for clip in grown.clips}
     assert len(contents) == 6 + 14
@@ -170,7 +170,7 @@ def test_what_came_after_a_training_on_everything_is_measured(tmp_path: Path, cl
         evaluate(run, root, device="cpu")
     more_sounds(root, "low/new.wav", "high/new.wav")
     (root / "low" / "1.wav").unlink()
-    with pytest.warns(UserWarning, match="1 clips that were learnt are gone"):
+    with pytest.warns(UserWarning, match="1 clips that the model was trained on are gone"):
         measured = evaluate(run, root, device="cpu")
     assert [clip.name for clip in measured.clips] == ["high/new.wav", "low/new.wav"]
     assert measured.to_json()["fold"] is None
@@ -224,7 +224,7 @@ def test_a_cross_validation_deals_newcomers_only(tmp_path: Path, class_folders: 
     for fold in (1, 3, 5):
         trained(tmp_path / "cv" / f"fold{fold}", before, fold)
     more_sounds(root, *(f"low/a{number}.wav" for number in range(6)))
-    with pytest.warns(UserWarning, match="0 clips that were learnt are gone, 6 are new"):
+    with pytest.warns(UserWarning, match="0 clips that the model was trained on are gone, 6 are new"):
         both = evaluate_runs(tmp_path / "cv", root, device="cpu")
     fold_of = {clip.name: clip.fold for clip in before.clips}
     assert all(clip.fold == fold_of.get(clip.name, clip.fold) for clip in both.clips)

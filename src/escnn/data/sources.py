@@ -158,7 +158,7 @@ def _check_names(root: Path, dataset: Dataset) -> None:
 
 
 def _warn_of_copies(dataset: Dataset) -> None:
-    """Say which clips hold the same: where they lie on both sides of a split, what is tested was learnt."""
+    """Say which clips hold the same: where they lie on both sides of a split, what is tested was trained on."""
     first: dict[str, Clip] = {hashlib.sha256().hexdigest(): Clip("", Path(), 0, 0)}  # empty files are no sounds at all
     copies: list[tuple[Clip, Clip]] = []
     for clip in dataset.clips:
@@ -171,5 +171,5 @@ def _warn_of_copies(dataset: Dataset) -> None:
         if both := sum(one.class_id != other.class_id for one, other in copies):
             text += f"; {both} of them are in two classes"
         if apart := sum(one.fold != other.fold for one, other in copies):
-            text += f"; {apart} of them are in two folds: what is tested there was learnt"
+            text += f"; {apart} of them are in two folds: what is tested there was trained on"
         warnings.warn(text, stacklevel=3)

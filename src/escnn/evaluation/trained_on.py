@@ -51,7 +51,7 @@ def open_as_trained(root: Path, cards: Sequence[ModelCard], *, keeps_folds: bool
         if not _is_of_esc50(card) and card.folds_seen:
             warnings.warn(
                 "the data set is not as it was when the model was trained, by an escnn that did not note on which "
-                "clips: some of those measured may have been learnt",
+                "clips: it may have been trained on some of those measured",
                 stacklevel=3,
             )
         return open_dataset(root, seed=card.seed, dealing="0.1.0")
@@ -110,11 +110,11 @@ def _say_what_changed(dataset: Dataset, cards: Sequence[ModelCard]) -> None:
     """Warn of clips that are gone, or new, since training."""
     if all(card.training.get("data_digest") == dataset.digest for card in cards):
         return
-    learnt = {content for card in cards for content in card.clips_seen}
+    trained_on = {content for card in cards for content in card.clips_seen}
     there = Counter(dataset.hashes.values())
-    gone = len(learnt - there.keys())
-    others = sum(count for content, count in there.items() if content not in learnt)
-    text = f"the data set changed since training: {gone} clips that were learnt are gone"
+    gone = len(trained_on - there.keys())
+    others = sum(count for content, count in there.items() if content not in trained_on)
+    text = f"the data set changed since training: {gone} clips that the model was trained on are gone"
     if len(cards) == 1 and cards[0].score:  # its test clips are not noted, but counted
         others -= cards[0].score.get("clips", 0)
     text += f", {others} are new" if others >= 0 else f", and {-others} of those that were tested"
