@@ -129,6 +129,24 @@ def test_a_fold_that_is_not_there_is_refused_before_a_folder_is_made(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_table_with_ten_folds_is_tested_and_evaluated_on_any_of_them(
+    class_folders: Path, settings: Path, tmp_path: Path
+) -> None:
+    rows = [f"{label}/{n}.wav,{label},{n + 1}" for label in ("low", "high") for n in range(10)]
+    data = tmp_path / "data"
+    shutil.copytree(class_folders, data)
+    (data / "clips.csv").write_text("\n".join(["filename,label,fold", *rows, ""]))
+    run = tmp_path / "run"
+    trained = escnn("train", "--data", data, "--config", settings, "--epochs", 1, "--fold", 10, "--out", run)
+    assert trained.exit_code == 0, trained.stderr
+    assert "test fold 10 (2 clips)" in trained.stderr
+    assert "fold 10: " in escnn("evaluate", "--model", run, "--data", data).stdout
+    other = escnn("evaluate", "--model", run, "--data", data, "--fold", 6)
+    assert "fold 6: " in other.stdout
+    assert "trained on fold 6" in other.stderr
+    assert "fold 11 holds no clip" in escnn("evaluate", "--model", run, "--data", data, "--fold", 11).stderr
+
+
 def test_escnn_data_is_where_data_is_looked_for_but_a_resumed_run_keeps_its_own(
     class_folders: Path, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ def evaluate(
     ctx: typer.Context,
     model: ModelPath = None,
     fold: Annotated[
-        int | None, typer.Option(min=1, max=5, help="Fold to evaluate on.", show_default="one it was not trained on")
+        int | None, typer.Option(min=1, help="Fold to evaluate on.", show_default="one it was not trained on")
     ] = None,
     cross_validate: Annotated[
         Path | None, typer.Option(help="Evaluate every run of this cross-validation on its own fold.", **PATH)

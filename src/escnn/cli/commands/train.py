@@ -36,7 +36,7 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training clips.")] = None,
     fold: Fold = None,
     validation_fold: Annotated[
-        int | None, typer.Option(min=1, max=5, help="Fold to choose the epoch on, apart from the test fold.")
+        int | None, typer.Option(min=1, help="Fold to choose the epoch on, apart from the test fold.")
     ] = None,
     cross_validate: Annotated[bool, typer.Option("--cross-validate", help="Test on every fold in turn.")] = False,
     preset: Annotated[
