@@ -39,15 +39,26 @@ def test_a_sample_too_many_makes_no_window_of_its_own() -> None:
     assert len(cut([505], 500)) == 2
 
 
-@given(st.integers(1, 400), st.lists(st.integers(1, 60), max_size=8))
-def test_every_window_lies_where_its_start_says(samples: int, cuts: list[int]) -> None:
+@given(st.integers(1, 400), st.lists(st.integers(1, 60), max_size=8), st.integers(1, 20))
+def test_every_window_lies_where_its_start_says(samples: int, cuts: list[int], hop: int) -> None:
     sound = np.arange(1, samples + 1, dtype=np.float32)
     places = sorted({cut for cut in np.cumsum(cuts, dtype=int).tolist() if cut < samples})
-    windows = list(cut_windows(np.split(sound, places), 20))
+    windows = list(cut_windows(np.split(sound, places), 20, hop))
     for index, window in enumerate(windows):
-        start = round(window_start(index, 20 / 8_000, samples / 8_000) * 8_000)
+        start = round(window_start(index, 20 / 8_000, samples / 8_000, hop / 8_000) * 8_000)
         found = sound[start : start + 20]
         np.testing.assert_array_equal(window, np.pad(found, (0, 20 - len(found))))
+    assert windows[-1].max() == samples, "the end is in no window"
+    assert len(windows) == 1 + max(0, -(-(samples - 20) // hop))
+
+
+def test_overlapping_windows_are_silent_only_where_all_of_them_is() -> None:
+    sound = np.concatenate([noise(1.0), np.zeros(RATE * 2, dtype=np.float32), noise(0.6)])
+    with open_sound((sound, RATE)) as reader:
+        numbers = [number for number, _ in read_windows(reader, CONFIG, 0.5)]
+        warnings = reader.warnings
+    assert numbers == [0, 1, 5, 6]  # 2, 3 and 4 begin at 1.0, 1.5 and 2.0 s; 6, the last, ends with the sound
+    assert warnings == ["3 of 7 windows are digital silence and were left out"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +78,10 @@ def test_the_last_window_begins_a_window_before_the_end(index: int, seconds: flo
 def test_a_window_weighs_what_is_new_in_it(index: int, clip_seconds: float, seconds: float, weight: float) -> None:
     assert window_weight(index, clip_seconds, seconds) == pytest.approx(weight, abs=1e-12)
     assert window_weight(index, clip_seconds, seconds) <= 1.0
+
+
+def test_a_last_window_that_overlaps_more_than_the_others_weighs_less() -> None:
+    assert [window_weight(index, 5.0, 8.5, 1.0) for index in range(5)] == [1.0, 1.0, 1.0, 1.0, 0.5]
 
 
 def read(samples: np.ndarray, rate: int = RATE, config: AudioConfig = CONFIG) -> tuple[Windows, list[str]]:

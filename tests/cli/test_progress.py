@@ -1,15 +1,19 @@
 """How far a command is, where there is no terminal and where there is one."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from conftest import SMALL_TRAINING
+from conftest import SMALL_TRAINING, escnn, tone
 
 from escnn.cli import progress
 from escnn.cli.console import Console
+from escnn.inference.classifier import Progress
 from escnn.runs.run import EpochMetrics, Run
+
+Writer = Callable[..., Path]
 
 
 class Terminal(io.StringIO):
@@ -57,3 +61,33 @@ def test_animation_follows_the_terminal_not_the_wish_for_colour(monkeypatch: pyt
         drawn[name] = stderr.getvalue()
     assert drawn["file"] == ""
     assert "\x1b[" in drawn["terminal"]
+
+
+def test_sounds_are_counted_with_how_much_was_read_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", -1.0)
+    now = iter([0.0, *[10.0] * 3, *[60.0] * 3, *[90.0] * 3])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(now))
+    stderr = io.StringIO()
+    with progress.sounds(Console(stderr=stderr), 20, before=10) as advance:
+        advance(Progress("a.wav", 0, 5.0, None))
+        advance(Progress("b.wav", 3, 1800.0, 3600.0))
+        advance(Progress("c.wav", 9, 3605.0, 3600.0))
+    assert stderr.getvalue().splitlines() == [
+        "10 of 20 sounds done, a.wav: 0:05 read",
+        "13 of 20 sounds done, b.wav: 30:00 of 1:00:00 read, 1:51 left",
+        "19 of 20 sounds done, c.wav: 1:00:00 of 1:00:00 read, 0:00 left",
+    ]
+
+
+def test_of_one_long_recording_it_says_how_much_is_read_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, model: Path, write_sound: Writer
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", -1.0)
+    path = write_sound("night.wav", tone(300, 10.0, 8_000))
+    told = escnn("predict", path).stderr.splitlines()
+    assert told[0].startswith(f"{path}: 0:02 of 0:10 read, ")
+    assert told[-1].startswith(f"{path}: 0:10 of 0:10 read, ")
+    assert all(line.endswith(" left") for line in told)
+    assert len(told) == 5  # batches of four windows of half a second
+    shown = escnn("visualize", path, "--out", path.with_suffix(""), "--layers", "conv1").stderr.splitlines()
+    assert [line.split(",")[0] for line in told] == [line.split(",")[0] for line in shown[:-1]]

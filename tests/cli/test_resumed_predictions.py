@@ -37,6 +37,7 @@ def begun(command: list[object], tmp_path: Path) -> Iterator[Path]:
         (["--top-k", 1], "--top-k 2, not 1"),
         (["--min-score", 0.2], "--min-score 0.1, not 0.2"),
         (["--windows"], "without --windows"),
+        (["--hop-seconds", "0.25"], "without --hop-seconds"),
         (["--runtime", "torch"], "--runtime onnx, not torch"),
     ],
 )
@@ -59,6 +60,7 @@ def test_each_line_says_how_it_came_about_and_keeps_the_schema(begun: Path) -> N
         assert document["settings"] == {
             "weights_sha256": document["settings"]["weights_sha256"],
             "tta": 1, "top_k": 2, "min_score": 0.1, "windows": False, "runtime": "onnx",
+            "hop_seconds": None,
         }  # fmt: skip
 
 

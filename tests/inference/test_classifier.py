@@ -97,6 +97,25 @@ def test_a_long_sound_scores_the_mean_of_its_windows(classifier: Classifier, wri
     np.testing.assert_allclose(prediction.scores, mean, atol=1e-6)
 
 
+def test_a_window_can_begin_every_so_many_seconds(small_model: Path, write_sound: Writer) -> None:
+    path = write_sound("long.wav", np.concatenate([tone(300, 0.8, 8_000), noise(1.27)]))  # 2.07 s
+    overlapping = Classifier.load(small_model, hop_seconds=0.2)
+    prediction = overlapping.predict(path)
+    assert prediction.window_starts == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.57])
+    samples = load_audio(path).samples
+    cut = np.stack([samples[round(start * 8_000) :][:4_000] for start in prediction.window_starts])
+    scores = overlapping.scores(overlapping.runtime.log_mels(cut))
+    np.testing.assert_allclose(prediction.window_scores, scores, atol=1e-5)
+    mean = np.average(prediction.window_scores, axis=0, weights=[1.0] * 8 + [0.85])
+    np.testing.assert_allclose(prediction.scores, mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("hop_seconds", [0.0, -1.0, 0.09, 0.51, float("nan"), float("inf")])
+def test_windows_neither_stand_apart_nor_come_without_end(small_model: Path, hop_seconds: float) -> None:
+    with pytest.raises(UsageError, match=r"must be 0\.1 to 0\.5, the length of a window"):
+        Classifier.load(small_model, hop_seconds=hop_seconds)
+
+
 def test_results_come_in_order_with_failures_in_their_place(
     classifier: Classifier, write_sound: Writer, tmp_path: Path
 ) -> None:

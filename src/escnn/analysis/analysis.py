@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from escnn.analysis.kept_windows import KeptWindows, main_window, select_windows
 from escnn.audio.decoding import Samples, SoundInfo, Source, open_sound, source_name
 from escnn.audio.windows import read_windows
-from escnn.inference.classifier import BATCH_WINDOWS, Classifier, prediction_of
+from escnn.inference.classifier import BATCH_WINDOWS, Classifier, OnProgress, Progress, prediction_of
 from escnn.inference.prediction import Prediction
 from escnn.model.model_file import ModelCard
 
@@ -124,6 +124,7 @@ def analyze(
     classes: Sequence[str] = (),
     top_k: int = 5,
     device: str = "auto",
+    on_progress: OnProgress | None = None,
 ) -> Analysis:
     """Predict a sound, and record what the network made of its windows.
 
@@ -134,6 +135,7 @@ def analyze(
         classes: labels to show the evidence for in every window, beside the best.
         top_k: for how many of the best classes to find the evidence, at most `MOST_CLASSES`.
         device: auto, cpu, cuda or mps.
+        on_progress: called after each batch of windows.
 
     Raises:
         AudioError: there is no sound to be had from `source`.
@@ -142,6 +144,7 @@ def analyze(
     """
     classifier = model if isinstance(model, Classifier) else Classifier.load(model, device=device)
     asked = classifier.class_ids(classes)
+    name = name or source_name(source)
     config, runtime = classifier.card.audio, classifier.runtime
     kept = KeptWindows(len(classifier.card.labels))
     scores: list[Array] = []  # (windows, classes) each
@@ -157,10 +160,10 @@ def analyze(
             thumbnails.append(_thumbnails(log_mels))
             for samples, row in zip(windows, scores[-1], strict=True):
                 kept.add(samples, row)
+            if on_progress:
+                on_progress(Progress(name, 0, (numbers[-1] + 1) * config.clip_seconds, reader.declared_seconds))
         sha256 = reader.sha256()
-    prediction = prediction_of(
-        name or source_name(source), reader.seconds, numbers, np.concatenate(scores), classifier.card, reader.warnings
-    )
+    prediction = prediction_of(name, reader.seconds, numbers, np.concatenate(scores), classifier.card, reader.warnings)
     main = main_window(prediction.scores, prediction.window_scores, kept.numbers)
     details = {
         number: _detail(

@@ -102,6 +102,11 @@ class SoundReader:
         """Seconds read so far, counted in samples that came and not in what the header promised."""
         return self._frames / self.info.sample_rate
 
+    @property
+    def declared_seconds(self) -> float | None:
+        """How long the header says the sound is; None where it does not."""
+        return self._sound.frames / self.info.sample_rate or None
+
     def sha256(self) -> str:
         """SHA-256 of the open file's content, or of an array's bytes; to be asked once `blocks` has been read."""
         if self._file is None:

@@ -6,7 +6,7 @@ import codecs
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -44,21 +44,32 @@ def is_one_sound(names: Sequence[str]) -> bool:
     return len(names) == 1 and not _is_folder(names[0])
 
 
+def list_sounds(names: Sequence[str], left_out: Counter[str] | None = None) -> list[str | Path]:
+    """Every sound that `names` stand for, none of them opened: names as they are, and paths of what folders hold.
+
+    A folder stands for the sounds in it and below, sorted. One that cannot be read stands for itself, as does one
+    without a sound: opening it will say why. `left_out` counts what else is passed over, by what it is: `LINKED`,
+    `HIDDEN`, `OTHER`.
+    """
+    left_out = Counter() if left_out is None else left_out
+    listed: list[str | Path] = []
+    for name in names:
+        sounds = sorted(_sounds_below(Path(name), left_out)) if name != STDIN and _is_folder(name) else []
+        listed += sounds or [name]
+    return listed
+
+
+def opened(listed: Iterable[str | Path], stdin: BinaryIO) -> Iterator[tuple[Source, str]]:
+    """What `list_sounds` gave as (source, name), one after the other; ``-`` for stdin."""
+    for sound in listed:
+        yield one_sound(sound, stdin) if isinstance(sound, str) else (sound, str(sound))
+
+
 def find_sounds(
     names: Sequence[str], stdin: BinaryIO, left_out: Counter[str] | None = None
 ) -> Iterator[tuple[Source, str]]:
-    """Every sound as (source, name): a folder stands for the sounds in it and below, sorted; ``-`` for stdin.
-
-    A folder that cannot be read stands for itself, as does one without a sound: opening it will say why. `left_out`
-    counts what else is passed over, by what it is: `LINKED`, `HIDDEN`, `OTHER`.
-    """
-    left_out = Counter() if left_out is None else left_out
-    for name in names:
-        sounds = sorted(_sounds_below(Path(name), left_out)) if name != STDIN and _is_folder(name) else []
-        if sounds:
-            yield from ((sound, str(sound)) for sound in sounds)
-        else:
-            yield one_sound(name, stdin)
+    """Every sound that `names` stand for as (source, name): `list_sounds`, then `opened`."""
+    yield from opened(list_sounds(names, left_out), stdin)
 
 
 def one_sound(name: str, stdin: BinaryIO) -> tuple[Source, str]:

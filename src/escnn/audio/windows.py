@@ -20,34 +20,41 @@ QUIET = 1e-6  # power of a window beside that of the loudest: 60 dB
 RESAMPLED = 2.5  # times as much as before may silence vary once it is resampled
 
 
-def cut_windows(blocks: Iterable[Samples], length: int) -> Iterator[Samples]:
-    """Cut a sound into windows of `length` samples, one after the other, while it is being read.
+def cut_windows(blocks: Iterable[Samples], length: int, hop: int | None = None) -> Iterator[Samples]:
+    """Cut a sound into windows of `length` samples while it is being read, one every `hop`, by default end to end.
 
     A sound shorter than one window is padded with silence at its end, as the clips of ESC-50 are. Otherwise the last
     window ends where the sound ends and overlaps the one before it, so that no window is mostly padding. A rest of less
     than 1 % of a window is left out: resampling may add a sample or two.
     """
+    hop = hop or length
     previous: Samples | None = None
     waiting: list[Samples] = []
-    count = 0  # samples in it
+    count = 0  # samples in it, from where the next window begins
     for block in blocks:
         waiting.append(block)
         count += len(block)
         if count >= length:
             joined = np.concatenate(waiting)
-            for start in range(0, count - length + 1, length):
+            starts = range(0, count - length + 1, hop)
+            for start in starts:
                 previous = joined[start : start + length]
                 yield previous
-            waiting, count = [joined[count - count % length :]], count % length
+            waiting = [joined[starts[-1] + hop :]]
+            count = len(waiting[0])
     rest = np.concatenate([np.zeros(0, dtype=np.float32), *waiting])
     if previous is None:
         yield np.pad(rest, (0, length - len(rest)))
-    elif len(rest) >= max(1, length // 100):
-        yield np.concatenate((previous, rest))[-length:]
+    elif len(rest) - (length - hop) >= max(1, length // 100):
+        yield np.concatenate((previous[:hop], rest))[-length:]
 
 
-def read_windows(reader: SoundReader, config: AudioConfig) -> Iterator[tuple[int, Samples]]:
+def read_windows(
+    reader: SoundReader, config: AudioConfig, hop_seconds: float | None = None
+) -> Iterator[tuple[int, Samples]]:
     """The windows of a sound at the model's rate, each with its number; those of digital silence are left out.
+
+    They begin every `hop_seconds`, by default end to end.
 
     Once all are read, what a person should know of them is among the reader's warnings.
 
@@ -55,6 +62,7 @@ def read_windows(reader: SoundReader, config: AudioConfig) -> Iterator[tuple[int
         AudioError: as `SoundReader.blocks` does, or all windows are silent.
     """
     length = config.window_samples
+    hop = length if hop_seconds is None else round(hop_seconds * config.sample_rate)
     step = STEP if reader.info.sample_rate == config.sample_rate else RESAMPLED * STEP
     samples = 0
     count = 0
@@ -67,9 +75,9 @@ def read_windows(reader: SoundReader, config: AudioConfig) -> Iterator[tuple[int
             samples += len(block)
             yield block
 
-    for index, window in enumerate(cut_windows(counted(), length)):
+    for index, window in enumerate(cut_windows(counted(), length, hop)):
         count += 1
-        new = window[:samples] if index == 0 else window[-min(length, samples - index * length) :]
+        new = window[:samples] if index == 0 else window[-min(length, samples - index * hop) :]
         if new.max() - new.min() <= step:
             continue
         powers.append(float(np.dot(window, window)) / length - float(window.mean()) ** 2)
@@ -102,14 +110,18 @@ def _warnings(
         yield f"{NOTHING_ABOVE}{_hertz(highest)} in this sound; the model hears to {_hertz(config.f_max)}"
 
 
-def window_start(index: int, clip_seconds: float, seconds: float) -> float:
-    """Where window `index` begins in a sound of so many `seconds`, itself in seconds: the last ends with the sound."""
-    return min(index * clip_seconds, max(0.0, seconds - clip_seconds))
+def window_start(index: int, clip_seconds: float, seconds: float, hop_seconds: float | None = None) -> float:
+    """Where window `index` begins in a sound of so many `seconds`, itself in seconds: the last ends with the sound.
+
+    Windows last `clip_seconds` and begin every `hop_seconds`, by default end to end.
+    """
+    return min(index * (hop_seconds or clip_seconds), max(0.0, seconds - clip_seconds))
 
 
-def window_weight(index: int, clip_seconds: float, seconds: float) -> float:
-    """Which share of window `index` the windows before it do not hold: 1, but for the last one."""
-    return min(1.0, max(0.01, round(seconds / clip_seconds - index, 9)))
+def window_weight(index: int, clip_seconds: float, seconds: float, hop_seconds: float | None = None) -> float:
+    """How far window `index` begins after the one before it, as a share of the hop: 1, but for the last one."""
+    hop = hop_seconds or clip_seconds
+    return min(1.0, max(0.01, round((seconds - clip_seconds) / hop - index + 1, 9)))
 
 
 def highest_frequency(samples: Samples, sample_rate: int) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from escnn.cli.console import Console, printable
 
 if TYPE_CHECKING:
+    from escnn.inference.classifier import Progress
     from escnn.runs.run import EpochMetrics, Run
 
 LINE_EVERY_SECONDS = 10.0  # how often progress prints a line where there is no terminal to draw a bar on
@@ -60,19 +61,33 @@ def _progress(console: Console, description: str, unit: str) -> Iterator[Callabl
 
 
 @contextmanager
-def sounds(console: Console) -> Iterator[Callable[[str, float], None]]:
-    """Which sound is being read, and how much of it. Gives ``advance(name, seconds)``."""
+def sounds(console: Console, total: int, before: int = 0) -> Iterator[Callable[[Progress], None]]:
+    """How many of `total` sounds are done, how much of the one at hand, the time left; `before` were done earlier."""
+    began = last = time.perf_counter()
+
+    def describe(progress: Progress, word: str) -> str:
+        done = before + progress.sounds
+        share = min(1.0, progress.seconds / progress.of_seconds) if progress.of_seconds else 0.0
+        read = clock(progress.seconds)
+        if progress.of_seconds:
+            read = f"{clock(share * progress.of_seconds)} of {clock(progress.of_seconds)}"
+        parts = [f"{done:,} of {total:,} sounds done"] if total > 1 else []
+        parts += [f"{progress.name}: {read}{word}"]
+        if known := progress.sounds + share:
+            left = (time.perf_counter() - began) / known * (total - done - share)
+            parts += [f"{clock(left)} left"]
+        return ", ".join(parts)
+
     if console.is_animated:
         with console.on_stderr().status("") as status:
-            yield lambda name, seconds: status.update(printable(f"{name}: {clock(seconds)}"))
+            yield lambda progress: status.update(printable(describe(progress, "")))
         return
-    last = time.perf_counter()
 
-    def advance(name: str, seconds: float) -> None:
+    def advance(progress: Progress) -> None:
         nonlocal last
         if time.perf_counter() - last > LINE_EVERY_SECONDS:
             last = time.perf_counter()
-            console.message(f"{name}: {clock(seconds)} read")
+            console.message(describe(progress, " read"))
 
     yield advance
 

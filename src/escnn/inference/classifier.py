@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escnn.audio.decoding import Source, open_sound, source_name
+from escnn.audio.log_mel import AudioConfig
 from escnn.audio.windows import read_windows, window_start, window_weight
 from escnn.errors import AudioError, ModelError, UsageError, closest
 from escnn.inference.prediction import Failure, Prediction
@@ -23,10 +25,22 @@ if TYPE_CHECKING:
     from escnn.network.runtime import TorchRuntime
 
 RUNTIMES = ("auto", "onnx", "torch")
+SHORTEST_HOP_SECONDS = 0.1
 BATCH_WINDOWS = 4  # as fast as 16 on a CPU, with a third of the memory
 AHEAD_WINDOWS = 12  # got ready while the network is at work
 
-OnProgress = Callable[[str, float], None]
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the sounds are."""
+
+    name: str  # of the sound that is read
+    sounds: int  # before it, in this call
+    seconds: float  # of it that were scored
+    of_seconds: float | None  # how long its header says it is
+
+
+OnProgress = Callable[[Progress], None]
 
 
 class Classifier:
@@ -36,10 +50,11 @@ class Classifier:
     [('dog', 0, 0.93)]
     """
 
-    def __init__(self, runtime: OnnxRuntime | TorchRuntime, *, tta: int = 1) -> None:
+    def __init__(self, runtime: OnnxRuntime | TorchRuntime, *, tta: int = 1, hop_seconds: float | None = None) -> None:
         check_tta(tta)
         self.runtime, self.tta = runtime, tta
         self.card: ModelCard = runtime.card
+        self.hop_seconds = _checked_hop(hop_seconds, self.card.audio)
 
     @classmethod
     def load(
@@ -50,6 +65,7 @@ class Classifier:
         tta: int = 1,
         runtime: str = "auto",
         threads: int | None = None,
+        hop_seconds: float | None = None,
     ) -> Classifier:
         """Open a model file or a run folder; None is the bundled model.
 
@@ -62,10 +78,12 @@ class Classifier:
             runtime: onnx (ONNX Runtime on the CPU; starts in a fraction of a second), torch, or auto: onnx, unless the
                 device asks for torch.
             threads: of the network, by default as many as there are cores; 1 where many processes run side by side.
+            hop_seconds: a window begins every so many seconds, rounded to a sample; by default they lie end to end.
 
         Raises:
             ModelError: there is no model, or a damaged one.
-            UsageError: the device or the runtime is not there, or `tta` is not 1 to 5.
+            UsageError: the device or the runtime is not there, `tta` is not 1 to 5, or `hop_seconds` is not
+                `SHORTEST_HOP_SECONDS` to the length of a window.
         """
         if runtime not in RUNTIMES:
             raise UsageError(f"runtime {runtime!r:.60}: must be one of {', '.join(RUNTIMES)}")
@@ -74,10 +92,14 @@ class Classifier:
         if runtime == "torch" or device not in ("auto", "cpu"):
             from escnn.network.runtime import TorchRuntime, choose_device
 
-            return cls(TorchRuntime(read_model(model), choose_device(device), threads=threads), tta=tta)
+            return cls(
+                TorchRuntime(read_model(model), choose_device(device), threads=threads),
+                tta=tta,
+                hop_seconds=hop_seconds,
+            )
         from escnn.inference.onnx_runtime import OnnxRuntime
 
-        return cls(OnnxRuntime(read_model(model, lazily=True), threads=threads), tta=tta)
+        return cls(OnnxRuntime(read_model(model, lazily=True), threads=threads), tta=tta, hop_seconds=hop_seconds)
 
     def predict(self, source: Source, name: str | None = None) -> Prediction:
         """Name the sound in a file, given as a path or as its bytes, or in an array.
@@ -104,7 +126,7 @@ class Classifier:
 
         Args:
             sources: the sounds.
-            on_progress: called with (name, seconds of it that were scored) after each batch.
+            on_progress: called after each batch.
         """
         waiting: deque[_Pending] = deque()
         batch: list[tuple[_Pending, NDArray[np.float32]]] = []
@@ -116,21 +138,22 @@ class Classifier:
             if len(batch) == BATCH_WINDOWS:
                 self._score(batch)
                 if on_progress:
-                    on_progress(sound.name, (sound.windows[-1] + 1) * self.card.audio.clip_seconds)
+                    on_progress(sound.progress(self.card.audio, self.hop_seconds))
                 batch = []
             while waiting and waiting[0].done:
-                yield waiting.popleft().result(self.card)
+                yield waiting.popleft().result(self.card, self.hop_seconds)
         self._score(batch)
-        yield from (sound.result(self.card) for sound in waiting)
+        yield from (sound.result(self.card, self.hop_seconds) for sound in waiting)
 
     def _log_mels(self, sources: Iterable[tuple[Source, str]]) -> Iterator[tuple[_Pending, NDArray[np.float32] | None]]:
         """Every sound, and after it the log-mel of each of its windows, (mels, frames)."""
-        for source, name in sources:
-            sound = _Pending(name)
+        for number, (source, name) in enumerate(sources):
+            sound = _Pending(name, number)
             yield sound, None
             try:
                 with open_sound(source, name) as reader:
-                    for index, window in read_windows(reader, self.card.audio):
+                    sound.declared_seconds = reader.declared_seconds
+                    for index, window in read_windows(reader, self.card.audio, self.hop_seconds):
                         sound.windows.append(index)
                         yield sound, self.runtime.log_mels(window[None])[0]
                 sound.seconds, sound.warnings, sound.ended = reader.seconds, tuple(reader.warnings), True
@@ -176,8 +199,9 @@ class Classifier:
 class _Pending:
     """A sound on its way through the batches."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, number: int) -> None:
+        self.name, self.number = name, number
+        self.declared_seconds: float | None = None
         self.windows: list[int] = []  # numbers of those that are scored
         self.scores: list[NDArray[np.float32]] = []
         self.seconds = 0.0
@@ -189,10 +213,27 @@ class _Pending:
     def done(self) -> bool:
         return self.error is not None or (self.ended and len(self.scores) == len(self.windows))
 
-    def result(self, card: ModelCard) -> Prediction | Failure:
+    def progress(self, audio: AudioConfig, hop_seconds: float | None) -> Progress:
+        seconds = self.windows[len(self.scores) - 1] * (hop_seconds or audio.clip_seconds) + audio.clip_seconds
+        return Progress(self.name, self.number, seconds, self.declared_seconds)
+
+    def result(self, card: ModelCard, hop_seconds: float | None) -> Prediction | Failure:
         if self.error is not None:
             return Failure(self.name, self.error, card)
-        return prediction_of(self.name, self.seconds, self.windows, np.stack(self.scores), card, self.warnings)
+        scores = np.stack(self.scores)
+        return prediction_of(self.name, self.seconds, self.windows, scores, card, self.warnings, hop_seconds)
+
+
+def _checked_hop(hop_seconds: float | None, audio: AudioConfig) -> float | None:
+    """`hop_seconds`, rounded to a sample."""
+    if hop_seconds is None:
+        return None
+    if not SHORTEST_HOP_SECONDS <= hop_seconds <= audio.clip_seconds:
+        raise UsageError(
+            f"hop of {hop_seconds:g} seconds: must be {SHORTEST_HOP_SECONDS:g} to {audio.clip_seconds:g}, "
+            "the length of a window"
+        )
+    return round(hop_seconds * audio.sample_rate) / audio.sample_rate
 
 
 def prediction_of(
@@ -202,14 +243,15 @@ def prediction_of(
     window_scores: NDArray[np.float32],
     card: ModelCard,
     warnings: Sequence[str],
+    hop_seconds: float | None = None,
 ) -> Prediction:
     """The prediction that follows from the scores, (windows, classes), of those windows of a sound that have a number
-    in `windows`.
+    in `windows`; one begins every `hop_seconds`, by default they lie end to end.
     """
     length = card.audio.clip_seconds
-    # Mean of probabilities, not of logits: one very sure window must not outvote the rest. What the last window shares
-    # with the one before it counts once.
-    weights = np.array([window_weight(index, length, seconds) for index in windows])
+    # Mean of probabilities, not of logits: one very sure window must not outvote the rest. The last window counts by
+    # how much later it begins than the one before.
+    weights = np.array([window_weight(index, length, seconds, hop_seconds) for index in windows])
     mean = np.average(window_scores.astype(np.float64), axis=0, weights=weights).astype(np.float32)
-    starts = tuple(window_start(index, length, seconds) for index in windows)
+    starts = tuple(window_start(index, length, seconds, hop_seconds) for index in windows)
     return Prediction(name, seconds, mean, window_scores, starts, card, tuple(warnings))

@@ -58,6 +58,7 @@ class ScoringSettings(msgspec.Struct, frozen=True):
     min_score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
     windows: bool
     runtime: Literal["onnx", "torch"]
+    hop_seconds: float | None = None
 
 
 class PredictionDocument(msgspec.Struct, frozen=True, kw_only=True):

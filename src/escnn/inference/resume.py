@@ -85,9 +85,11 @@ def _difference(line: PredictionDocument, card: ModelCard, settings: ScoringSett
         return f"with another model, {line.model.name}"
     if before.windows != settings.windows:
         return "with --windows" if before.windows else "without --windows"
-    for name in ("tta", "top_k", "min_score", "runtime"):
-        if getattr(before, name) != getattr(settings, name):
-            return f"with --{name.replace('_', '-')} {getattr(before, name)}, not {getattr(settings, name)}"
+    for name in ("tta", "top_k", "min_score", "runtime", "hop_seconds"):
+        then, now = getattr(before, name), getattr(settings, name)
+        if then != now:
+            option = f"--{name.replace('_', '-')}"
+            return f"without {option}" if then is None else f"with {option} {then}, not {now or 'without it'}"
     return None
 
 

@@ -56,6 +56,20 @@ def test_missing_treble_is_told_once_a_command_and_with_every_result(write_sound
     assert "lack treble" not in escnn("predict", muffled[0]).stderr
 
 
+def test_windows_that_overlap_come_with_their_start_and_end(model: Path, write_sound: Writer) -> None:
+    path = write_sound("long.wav", tone(300, 1.1, 8_000))
+    document = json.loads(escnn("predict", path, "--windows", "--hop-seconds", 0.25).stdout)
+    jsonschema.validate(document, SCHEMA)
+    times = [(window["start_seconds"], window["end_seconds"]) for window in document["window_scores"]]
+    assert times == [(0.0, 0.5), (0.25, 0.75), (0.5, 1.0), (0.6, 1.1)]
+    table = escnn("predict", path, "--windows", "--hop-seconds", 0.25, "--format", "csv", "--top-k", 1).stdout
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [(float(row["start_seconds"]), float(row["end_seconds"])) for row in rows] == times
+    refused = escnn("predict", path, "--hop-seconds", 5)
+    assert refused.exit_code == 2
+    assert "hop of 5 seconds: must be 0.1 to 0.5" in refused.stderr
+
+
 def test_a_sound_on_stdin_scores_as_its_file(model: Path, clip: Path) -> None:
     piped = json.loads(escnn("predict", "-", stdin=clip.read_bytes()).stdout)
     assert piped["path"] == "-"

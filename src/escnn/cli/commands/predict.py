@@ -56,6 +56,10 @@ def predict(
     windows: Annotated[
         bool, typer.Option("--windows", help="Give the scores of every window, with its start and end, as well.")
     ] = False,
+    hop_seconds: Annotated[
+        float | None,
+        typer.Option(help="Begin a window every so many seconds.", show_default="the length of a window: end to end"),
+    ] = None,
     tta: TestTimeAugmentation = 1,
     views: Views = None,
     model: ModelPath = None,
@@ -88,7 +92,9 @@ def predict(
         from escnn.inference.formats import ScoringSettings
         from escnn.inference.prediction import Failure
 
-        classifier = Classifier.load(model, device=device, tta=views or tta, runtime=runtime, threads=threads)
+        classifier = Classifier.load(
+            model, device=device, tta=views or tta, runtime=runtime, threads=threads, hop_seconds=hop_seconds
+        )
     settings = ScoringSettings(
         weights_sha256=classifier.card.weights_sha256,
         tta=classifier.tta,
@@ -96,21 +102,23 @@ def predict(
         min_score=min_score,
         windows=windows,
         runtime="torch" if "torch" in classifier.runtime.versions else "onnx",
+        hop_seconds=classifier.hop_seconds,
     )
     more = {"settings": to_builtins(settings)} if resume else {}
     left_out: Counter[str] = Counter()
     without_treble = 0
+    listed = inputs.list_sounds(names, left_out)
     with (
         resuming.going_on(out, classifier.card, settings)
         if resume and out
         else nullcontext(resuming.ResumeState()) as before,
         results(console, chosen, out, top_k=top_k, append=resume, force=force, windows=windows) as show,
-        progress.sounds(console) as advance,
+        progress.sounds(console, len(listed), len(before.names)) as advance,
     ):
         if before.names:
             console.message(f"{out}: going on after {len(before.names)} sounds")
         failures, done = before.failures, len(before.names)
-        sounds = resuming.remaining(inputs.find_sounds(names, console.stdin, left_out), before, out or Path("-"))
+        sounds = resuming.remaining(inputs.opened(listed, console.stdin), before, out or Path("-"))
         for result in classifier.predict_files(sounds, advance):
             done += 1
             if isinstance(result, Failure):

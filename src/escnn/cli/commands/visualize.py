@@ -42,6 +42,7 @@ def visualize(
 ) -> None:
     """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared."""
     from escnn.audio import inputs
+    from escnn.cli import progress
 
     console = console_of(ctx)
     names = inputs.collect_inputs(audio, None, console.stdin)
@@ -66,21 +67,24 @@ def visualize(
     left_out: Counter[str] = Counter()
     if inputs.is_one_sound(names):
         source, name = inputs.one_sound(names[0], console.stdin)
-        with console.working("analyzing"):
-            analysis = analyze(source, classifier, name=name, **asked)
+        with progress.sounds(console, 1) as advance:
+            analysis = analyze(source, classifier, name=name, on_progress=advance, **asked)
+        with console.working("drawing"):
             remove_page(output_folder(out, force=force))
             page = analysis.save(out, top_k=top_k, **options)
         _show(console, analysis.prediction)
     else:
         page = output_folder(out, force=force) / "index.html"
         remove_pages(out)
-        sounds = inputs.find_sounds(names, console.stdin, left_out)
-        for result in save_sounds(classifier, sounds, out, **asked, **options):
-            if isinstance(result, Failure):
-                failures += 1
-                console.error(result.error)
-            else:
-                _show(console, result)
+        listed = inputs.list_sounds(names, left_out)
+        with progress.sounds(console, len(listed)) as advance:
+            opened = inputs.opened(listed, console.stdin)
+            for result in save_sounds(classifier, opened, out, on_progress=advance, **asked, **options):
+                if isinstance(result, Failure):
+                    failures += 1
+                    console.error(result.error)
+                else:
+                    _show(console, result)
     console.left_out(left_out)
     console.result(str(page))
     if open_page and typer.launch(str(page.absolute())):

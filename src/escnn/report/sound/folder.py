@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from escnn.analysis.analysis import Analysis, analyze
 from escnn.audio.decoding import Source
 from escnn.audio.log_mel import mel_frequencies
 from escnn.errors import AudioError
-from escnn.inference.classifier import Classifier
+from escnn.inference.classifier import Classifier, OnProgress, Progress
 from escnn.inference.prediction import Failure, Prediction
 from escnn.report.html import display_label, moment
 from escnn.report.index.page import IndexEntry, index_page
@@ -84,6 +85,7 @@ def save_sounds(
     *,
     classes: Sequence[str] = (),
     top_k: int = 5,
+    on_progress: OnProgress | None = None,
     **options: Any,
 ) -> Iterator[Prediction | Failure]:
     """Write a folder for every sound into `out`, and at the end ``index.html``, which compares them.
@@ -94,6 +96,7 @@ def save_sounds(
         out: a folder that is there.
         classes: labels to show the evidence for, beside the best.
         top_k: classes to name.
+        on_progress: called after each batch of windows.
         options: of `Analysis.save`.
 
     Yields:
@@ -103,9 +106,14 @@ def save_sounds(
     failures: list[Failure] = []
     # Not written through, even where `out` may hold something: a link leads elsewhere, a file is somebody's.
     taken = {"index.html", *(names.same_name(entry.name) for entry in out.iterdir() if not _is_own_folder(entry))}
-    for source, name in sources:
+    for number, (source, name) in enumerate(sources):
+
+        def advance(progress: Progress, number: int = number) -> None:
+            if on_progress:
+                on_progress(dataclasses.replace(progress, sounds=number))
+
         try:
-            analysis = analyze(source, classifier, name=name, classes=classes, top_k=top_k)
+            analysis = analyze(source, classifier, name=name, classes=classes, top_k=top_k, on_progress=advance)
         except AudioError as error:
             failures.append(Failure(name, error, classifier.card))
             yield failures[-1]
