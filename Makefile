@@ -36,6 +36,7 @@ chaos: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/inference.py
 
 fuzz: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(or $(COUNT),20000) --cases $(or $(COUNT),20000) --seed $(or $(SEED),0)

@@ -133,14 +133,14 @@ class ModelCard:
 class ModelFile:
     """A model as it lies in a file: either runtime is built from it. Tensor names are those of `tensor_shapes`.
 
-    `weights` are arrays, or a function that reads them when they are first asked for.
+    `weights` are arrays, or a function that reads them each time that they are asked for: nobody keeps them for long.
     """
 
     def __init__(self, card: ModelCard, weights: Weights | Callable[[], Weights]) -> None:
         self.card = card
         self._read = weights
 
-    @functools.cached_property
+    @property
     def weights(self) -> Weights:
         """The arrays; `ModelError` if the file turns out to be damaged."""
         return self._read() if callable(self._read) else self._read

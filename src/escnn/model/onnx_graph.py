@@ -30,9 +30,12 @@ def build_graph(model: ModelFile, *, feature_maps: bool = False) -> onnx.ModelPr
     adding up to one. With `feature_maps` also ``embedding``, (batch, channels), the penultimate layer, and every layer
     of `architecture.receptive_fields` by its name, (batch, channels, mels, frames).
     """
-    from onnx import TensorProto, helper
+    from onnx import ModelProto, TensorProto, helper
 
-    writer = _Writer(model.weights)
+    written = ModelProto(ir_version=IR_VERSION, producer_name="escnn", opset_import=[helper.make_opsetid("", OPSET)])
+    graph = written.graph
+    weights = model.weights
+    writer = _Writer(graph, weights)
     normalization, config = model.card.normalization, model.card.model
     mean = writer.constant("mean_db", np.array(normalization.mean_db, dtype=np.float32))
     deviation = writer.constant("std_db", np.array(normalization.std_db, dtype=np.float32))
@@ -54,25 +57,22 @@ def build_graph(model: ModelFile, *, feature_maps: bool = False) -> onnx.ModelPr
     if config.pooling == "mean+max":
         pooled = writer.node("Add", [pooled, writer.node("ReduceMax", [x, rows], keepdims=0)])
     embedding = writer.node("Identity", [pooled], EMBEDDING)
-    weight, bias = (
-        writer.constant(f"classify.{part}", model.weights[f"classify.{part}"]) for part in ("weight", "bias")
-    )
+    weight, bias = (writer.constant(name, weights[name]) for name in ("classify.weight", "classify.bias"))
     logits = writer.node("Gemm", [embedding, weight, bias], transB=1)
     writer.node("Softmax", [logits], SCORES, axis=1)
 
     def value(name: str, *shape: int | str) -> Any:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
-    outputs = [value(SCORES, "batch", len(model.card.labels))]
+    graph.name = "escnn"
+    graph.input.append(value(INPUT, "batch", model.card.audio.n_mels, "frames"))
+    graph.output.append(value(SCORES, "batch", len(model.card.labels)))
     if feature_maps:
-        outputs.append(value(EMBEDDING, "batch", config.widths[-1]))
-        outputs += [value(name, "batch", f"{name} channels", f"{name} mels", f"{name} frames") for name in layers]
-    graph = helper.make_graph(
-        writer.nodes, "escnn", [value(INPUT, "batch", model.card.audio.n_mels, "frames")], outputs, writer.constants
-    )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="escnn"
-    )
+        graph.output.append(value(EMBEDDING, "batch", config.widths[-1]))
+        graph.output.extend(
+            value(name, "batch", f"{name} channels", f"{name} mels", f"{name} frames") for name in layers
+        )
+    return written
 
 
 def _write_block(writer: _Writer, x: str, block: Block, *, average: bool) -> str:
@@ -89,26 +89,30 @@ def _write_block(writer: _Writer, x: str, block: Block, *, average: bool) -> str
 
 
 class _Writer:
-    """Nodes and constants of a graph under construction."""
+    """Adds nodes and constants to a graph, in place: a copy of it would double the memory that it takes."""
 
-    def __init__(self, weights: Weights) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self._weights = weights
+    def __init__(self, graph: onnx.GraphProto, weights: Weights) -> None:
+        self._graph, self._weights = graph, weights
 
     def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         """Add an operator; gives the name of its output."""
         from onnx import helper
 
-        output = output or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        output = output or f"{kind}_{len(self._graph.node)}"
+        self._graph.node.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Add a constant; gives its name."""
-        from onnx import numpy_helper
+        from onnx import helper
 
-        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        array = np.asarray(array)
+        self._graph.initializer.add(
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(array.dtype),
+            dims=array.shape,
+            raw_data=array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes(),
+        )
         return name
 
     def convolution(self, x: str, conv: Convolution, *, stride: int = 1) -> str:
