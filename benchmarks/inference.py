@@ -143,12 +143,13 @@ def measure_parts(clip: Path) -> dict[str, float]:
 
     from escnn.audio.decoding import load_audio
     from escnn.audio.log_mel import LogMel
-    from escnn.inference.classifier import BATCH_WINDOWS, Classifier
+    from escnn.inference.classifier import Classifier
 
     classifier = Classifier.load()
     samples = load_audio(clip).samples
     log_mels = LogMel(classifier.card.audio)
-    batch = np.repeat(log_mels(samples[None]), BATCH_WINDOWS, axis=0)
+    windows = 4 * classifier.runtime.parallel
+    batch = np.repeat(log_mels(samples[None]), windows, axis=0)
     matrices = [np.random.default_rng(0).standard_normal((1_024, 1_024), dtype=np.float32) for _ in range(2)]
     work: dict[str, tuple[Callable[[], object], int]] = {
         "decode": (lambda: load_audio(clip), 200),
@@ -160,7 +161,7 @@ def measure_parts(clip: Path) -> dict[str, float]:
         part()
     rounds = [{name: 1000 / rate_of(part, count) for name, (part, count) in work.items()} for _ in range(3)]
     parts = {name: statistics.median(one[name] for one in rounds) for name in work}
-    parts["network"] /= BATCH_WINDOWS
+    parts["network"] /= windows
     gemm = max(rate_of(lambda: matrices[0] @ matrices[1], 50) for _ in range(3)) * 2 * 1_024**3 / 1e9
     network = 2 * classifier.card.training["multiply_adds"] / (parts["network"] / 1000) / 1e9
     return {f"{name}_ms": round(value, 2) for name, value in parts.items()} | {

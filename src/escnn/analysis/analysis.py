@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from escnn.analysis.kept_windows import KeptWindows, main_window, select_windows
 from escnn.audio.decoding import Samples, SoundInfo, Source, open_sound, source_name
 from escnn.audio.windows import read_windows
-from escnn.inference.classifier import BATCH_WINDOWS, Classifier, OnProgress, Progress, prediction_of
+from escnn.inference.classifier import Classifier, OnProgress, Progress, prediction_of
 from escnn.inference.prediction import Prediction
 from escnn.model.model_file import ModelCard
 
@@ -30,7 +30,7 @@ class WindowDetail:
     samples: Samples  # (time,) at the model's rate
     log_mel: Array  # (mels, frames), dB
     class_ids: tuple[int, ...]  # best first, then those asked for
-    saliency: Array  # (class_ids, mels, frames), 0..1: the evidence for each
+    saliency: Array | None  # (class_ids, mels, frames), 0..1: the evidence for each; None where it was not computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Analysis:
     details: dict[int, WindowDetail]  # by number: the main window, and others of a long recording
     main: int
     feature_maps: dict[str, Array]  # of the main window: layer -> (channels, mels, frames), in the network's order
-    score_without_saliency: float  # of the main window's best class, once its strongest evidence is blanked
-    score_without_random: float  # once as much is blanked at random
+    score_without_saliency: float | None  # of the main window's best class, once its strongest evidence is blanked
+    score_without_random: float | None  # once as much is blanked at random
     versions: dict[str, str]
 
     @property
@@ -124,6 +124,7 @@ def analyze(
     classes: Sequence[str] = (),
     top_k: int = 5,
     device: str = "auto",
+    saliency: bool = True,
     on_progress: OnProgress | None = None,
 ) -> Analysis:
     """Predict a sound, and record what the network made of its windows.
@@ -135,6 +136,7 @@ def analyze(
         classes: labels to show the evidence for in every window, beside the best.
         top_k: for how many of the best classes to find the evidence, at most `MOST_CLASSES`.
         device: auto, cpu, cuda or mps.
+        saliency: whether to find the evidence for the classes; it takes torch, and is left out where that is missing.
         on_progress: called after each batch of windows.
 
     Raises:
@@ -146,13 +148,14 @@ def analyze(
     asked = classifier.class_ids(classes)
     name = name or source_name(source)
     config, runtime = classifier.card.audio, classifier.runtime
+    explained = saliency and runtime.has_saliency
     kept = KeptWindows(len(classifier.card.labels))
     scores: list[Array] = []  # (windows, classes) each
     thumbnails: list[Array] = []
     numbers: list[int] = []  # of the windows that are scored
     with open_sound(source, name) as reader:
         cut = read_windows(reader, config)
-        while batch := list(islice(cut, BATCH_WINDOWS)):
+        while batch := list(islice(cut, runtime.parallel * runtime.batch_windows)):
             numbers += [number for number, _ in batch]
             windows = [samples for _, samples in batch]
             log_mels = runtime.log_mels(np.stack(windows))
@@ -172,11 +175,14 @@ def analyze(
             prediction.window_scores[number],
             min(top_k, MOST_CLASSES) if number == main else MOST_CLASSES_ELSEWHERE,
             asked,
+            explained,
         )
         for number in select_windows(prediction.window_scores, main)
     }
     shown = details[main]
-    without_saliency, without_random = runtime.deletion(shown.log_mel, shown.saliency[0], shown.class_ids[0])
+    without_saliency = without_random = None
+    if shown.saliency is not None:
+        without_saliency, without_random = runtime.deletion(shown.log_mel, shown.saliency[0], shown.class_ids[0])
     return Analysis(
         prediction=prediction,
         info=reader.info,
@@ -208,7 +214,10 @@ def _thumbnails(log_mels: Array) -> Array:
     return log_mels
 
 
-def _detail(classifier: Classifier, samples: Samples, scores: Array, count: int, asked: Sequence[int]) -> WindowDetail:
+def _detail(
+    classifier: Classifier, samples: Samples, scores: Array, count: int, asked: Sequence[int], explained: bool
+) -> WindowDetail:
     log_mel = classifier.runtime.log_mels(samples[None])[0]
     class_ids = tuple(dict.fromkeys([*best_classes(scores, count), *asked]))
-    return WindowDetail(samples, log_mel, class_ids, classifier.runtime.saliency(log_mel, class_ids))
+    saliency = classifier.runtime.saliency(log_mel, class_ids) if explained else None
+    return WindowDetail(samples, log_mel, class_ids, saliency)

@@ -29,3 +29,9 @@ def encode(samples: Samples, sample_rate: int, kind: str) -> bytes:
     quality = {"bitrate_mode": "CONSTANT", "compression_level": 0.8} if kind == "MP3" else {"subtype": "PCM_16"}
     soundfile.write(encoded, np.clip(samples, -1, 1), sample_rate, format=kind, **quality)
     return encoded.getvalue()
+
+
+def envelope(samples: Samples, columns: int) -> tuple[Samples, Samples]:
+    """Lowest and highest in each of `columns` equal stretches of `samples`, shape (time,): two arrays (columns,)."""
+    starts = np.arange(columns) * samples.size // columns
+    return np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)

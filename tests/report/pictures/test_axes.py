@@ -11,8 +11,9 @@ import matplotlib
 import numpy as np
 import pytest
 
+from escnn.audio.encoding import envelope
 from escnn.audio.log_mel import AudioConfig, mel_frequencies
-from escnn.report.pictures.axes import envelope, epoch_ticks, frequency_ticks, time_ticks, zero_based_ticks
+from escnn.report.pictures.axes import epoch_ticks, frequency_ticks, time_ticks, zero_based_ticks
 from escnn.report.pictures.images import png_bytes
 from escnn.report.pictures.spectrogram import waveform
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from escnn.report.pictures.fonts import complete, drawable
-from escnn.report.pictures.images import INK, Floats
+from escnn.report.pictures.images import INK
 from escnn.report.pictures.library import quietly
 
 if TYPE_CHECKING:
@@ -77,12 +77,6 @@ def printable(text: str) -> str:
     """`text` with escapes for what no typeface holds, and short enough for a title."""
     clean = drawable(text)
     return clean if len(clean) <= 100 else f"{clean[:60]} … {clean[-37:]}"
-
-
-def envelope(samples: Floats, columns: int) -> tuple[Floats, Floats]:
-    """Lowest and highest in each of `columns` equal stretches of `samples`, shape (time,): two arrays (columns,)."""
-    starts = np.arange(columns) * samples.size // columns
-    return np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
 
 
 def frequency_ticks(mel_frequencies_hz: Sequence[float]) -> Ticks:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from escnn.report.pictures.axes import PURPLE, drawn, envelope, figure, frequency_ticks, printable
+from escnn.audio.encoding import envelope
+from escnn.report.pictures.axes import PURPLE, drawn, figure, frequency_ticks, printable
 from escnn.report.pictures.images import (
     SALIENCY_COLORS,
     SPECTROGRAM_COLORS,

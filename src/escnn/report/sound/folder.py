@@ -64,8 +64,10 @@ def save_sound(
         saving = [pool.submit(save_sheet, layer) for layer in layers]
         save("waveform", spectrogram.waveform(detail.samples, audio.sample_rate, name))
         save("spectrogram", spectrogram.spectrogram(detail.log_mel, frequencies, hop_seconds, name))
-        evidence = f"{name}: evidence for {best}"
-        save("evidence", spectrogram.saliency(detail.log_mel, detail.saliency[0], frequencies, hop_seconds, evidence))
+        if detail.saliency is not None:
+            evidence = f"{name}: evidence for {best}"
+            first = detail.saliency[0]
+            save("evidence", spectrogram.saliency(detail.log_mel, first, frequencies, hop_seconds, evidence))
         page = sound_page(analysis, layers, top_k=top_k, command=command, filtered=filtered)
         for saved in saving:
             saved.result()

@@ -12,14 +12,15 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from escnn.analysis.analysis import Analysis, WindowDetail, best_classes
 from escnn.analysis.filtered_sound import filter_sound
-from escnn.audio.encoding import encode
+from escnn.audio.encoding import encode, envelope
 from escnn.audio.log_mel import mel_frequencies
 from escnn.report.html import display_label, moment, percent, render_page
 from escnn.report.pictures import images
-from escnn.report.pictures.axes import envelope, frequency_ticks, time_ticks
+from escnn.report.pictures.axes import frequency_ticks, time_ticks
 from escnn.report.sound.layers import DrawnLayer
 
 FilteredSounds = Mapping[int, Sequence[Future[bytes]]]  # number of a window -> for each of its classes, an MP3
@@ -33,11 +34,13 @@ def filter_sounds(analysis: Analysis, pool: Executor) -> FilteredSounds:
     """Begin to filter every window to the evidence for each of its classes: the longest work that a page needs."""
     audio = analysis.card.audio
 
-    def filtered(detail: WindowDetail, place: int) -> bytes:
-        return encode(filter_sound(detail.samples, detail.saliency[place], audio), audio.sample_rate, "MP3")
+    def filtered(detail: WindowDetail, saliency: NDArray[np.float32]) -> bytes:
+        return encode(filter_sound(detail.samples, saliency, audio), audio.sample_rate, "MP3")
 
     return {
-        number: [pool.submit(filtered, detail, place) for place in range(len(detail.class_ids))]
+        number: [
+            pool.submit(filtered, detail, saliency) for saliency in (() if detail.saliency is None else detail.saliency)
+        ]
         for number, detail in analysis.details.items()
     }
 
@@ -158,7 +161,9 @@ class _WindowView:
 
     @property
     def evidence(self) -> list[_Evidence]:
-        """What there is for each class of the window."""
+        """What there is for each class of the window; nothing where it was not computed."""
+        if self.detail.saliency is None:
+            return []
         return [
             _Evidence(
                 label=self._analysis.card.labels[class_id],
@@ -177,9 +182,9 @@ class _WindowView:
     @property
     def measured(self) -> str:
         """How far the score falls without the evidence, in a sentence; of the main window only."""
-        if not self.is_main:
-            return ""
         first, analysis = self.detail.class_ids[0], self._analysis
+        if not self.is_main or analysis.score_without_saliency is None or analysis.score_without_random is None:
+            return ""
         return (
             f"Blanking the fifth of the spectrogram with the strongest evidence takes the score of "
             f"{display_label(analysis.card.labels[first])} from {percent(float(self.scores[first]))} to "
