@@ -249,10 +249,10 @@ def draw() -> None:
             axes.set_axisbelow(True)
             for count, row in zip(counts, rows.values(), strict=True):
                 axes.annotate(
-                    f"{row['seconds']:,.1f} s\n{row['peak_mb']:.0f} MB", (count, row["seconds"]), xytext=(0, 8),
-                    textcoords="offset points", ha="center", fontsize="small",
+                    f"{row['seconds']:,.1f} s\n{row['peak_mb']:.0f} MB", (count, row["seconds"]), xytext=(-7, 3),
+                    textcoords="offset points", ha="right", fontsize="small",
                 )  # fmt: skip
-            axes.margins(x=0.12)
+            axes.margins(x=0.22)
         panels[0].set(ylabel="seconds", ylim=(0.2, 3_000), yticks=[1, 10, 100, 1_000])
         panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         figure.savefig(PLOT)

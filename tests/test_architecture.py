@@ -69,6 +69,9 @@ def test_what_everybody_imports_imports_nobody() -> None:
         ("typer", {"cli"}),
         ("rich", {"cli"}),
         ("requests", {"data"}),
+        ("fastapi", {"server"}),
+        ("uvicorn", {"server"}),
+        ("prometheus_client", {"server"}),
     ],
 )
 def test_a_library_is_imported_where_it_belongs(library: str, folders: set[str]) -> None:

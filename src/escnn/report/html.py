@@ -29,8 +29,7 @@ def render_page(template: str, *, styles: Sequence[str], scripts: Sequence[str],
             which are joined in their order. A page with a script can be shown `in_frame`.
         values: what the template calls by name; all of it is escaped.
     """
-    style = "".join(map(asset, styles))
-    script = "".join(map(asset, [*scripts, "frame.js"])) if scripts else ""
+    style, script = _joined(styles, scripts)
     policy = (
         "default-src 'none'; img-src data:; media-src data:; "
         f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
@@ -38,6 +37,16 @@ def render_page(template: str, *, styles: Sequence[str], scripts: Sequence[str],
     html = _environment().get_template(template).render(style=style, script=script, policy=policy, **values)
     # A file name that is not UTF-8 arrives with lone surrogates in it: show them as escapes, as Python does.
     return html.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def hashes(styles: Sequence[str], scripts: Sequence[str]) -> tuple[str, str]:
+    """Of the style and the script of a page of `render_page`, for the policy of a page that frames it."""
+    style, script = _joined(styles, scripts)
+    return _hash(style), _hash(script)
+
+
+def _joined(styles: Sequence[str], scripts: Sequence[str]) -> tuple[str, str]:
+    return "".join(map(asset, styles)), "".join(map(asset, [*scripts, "frame.js"])) if scripts else ""
 
 
 def in_frame(html: str) -> str:

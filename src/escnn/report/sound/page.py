@@ -24,6 +24,8 @@ from escnn.report.pictures.axes import frequency_ticks, time_ticks
 from escnn.report.sound.layers import DrawnLayer
 
 FilteredSounds = Mapping[int, Sequence[Future[bytes]]]  # number of a window -> for each of its classes, an MP3
+STYLES = ("style.css", "sound/sound.css")
+SCRIPTS = ("palette.js", "sound/players.js", "sound/maps.js")
 ENVELOPE_COLUMNS = 1000  # of the waveform on the page
 TONES = 6  # colours of the timeline; rarer classes share the last one
 LISTED_CLASSES = 3  # of every window
@@ -73,8 +75,8 @@ def sound_page(
         scores = analysis.prediction.top(top_k)
         return render_page(
             "sound/page.html.j2",
-            styles=["style.css", "sound/sound.css"],
-            scripts=["palette.js", "sound/players.js", "sound/maps.js"],
+            styles=STYLES,
+            scripts=SCRIPTS,
             analysis=analysis,
             card=analysis.card,
             title=title(analysis.prediction.name),

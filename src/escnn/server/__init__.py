@@ -1,0 +1,1 @@
+"""The same results over HTTP: an endpoint and a page on one's own machine."""

@@ -1,0 +1,146 @@
+"""The web application: its routes, what stands before them, and its description as OpenAPI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from escnn.analysis.formats import AnalysisDocument
+from escnn.inference import formats
+from escnn.server.edge.body import Budget
+from escnn.server.edge.guard import Guard
+from escnn.server.edge.metrics import Metrics
+from escnn.server.edge.problems import OTHERS, ProblemError
+from escnn.server.engine import Engine
+from escnn.server.routes import page, sounds, state
+from escnn.server.settings import VARIABLE, ServerSettings
+
+
+class ErrorBody(msgspec.Struct):
+    """Why a request was not answered."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+class Problem(msgspec.Struct):
+    """The body of every answer that is not a result."""
+
+    error: ErrorBody
+
+
+class Grid(msgspec.Struct):
+    """A picture: rows of numbers, the lowest frequencies first."""
+
+    shape: tuple[int, int]
+    values: list[list[float]]
+
+
+class Waveform(msgspec.Struct):
+    """Lowest and highest samples in turn, so many a second."""
+
+    values: list[float]
+    sample_rate: float
+    duration: float
+
+
+class Confidence(msgspec.Struct, rename={"label": "class"}):
+    """One answer."""
+
+    label: str
+    confidence: float
+
+
+class Inference(msgspec.Struct):
+    """The answer of the project that escnn re-creates."""
+
+    predictions: list[Confidence]
+    visualization: dict[str, Grid]
+    input_spectrogram: Grid
+    waveform: Waveform
+
+
+def create_app(settings: ServerSettings) -> FastAPI:
+    """The application; it loads its model when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.engine = engine = Engine(settings)
+        try:
+            yield
+        finally:
+            engine.stop()
+
+    app = FastAPI(title="escnn", lifespan=lifespan, docs_url=None, redoc_url=None, exception_handlers=_HANDLERS)
+    app.state.metrics, app.state.budget = Metrics(), Budget()
+    for routes in (state, sounds, page):
+        app.include_router(routes.router)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+        )
+    app.add_middleware(Guard, settings=settings, metrics=app.state.metrics)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application of one worker of several."""
+    return create_app(msgspec.json.decode(os.environ[VARIABLE], type=ServerSettings))
+
+
+async def _tell(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, ProblemError)  # noqa: S101 - by the table below
+    return Response(
+        msgspec.json.encode(problem.body()), problem.status, dict(problem.headers), media_type="application/json"
+    )
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - by the table below
+    said = {404: "nothing is here", 405: "not with this method"}.get(error.status_code, str(error.detail))
+    problem = ProblemError(error.status_code, said, code=OTHERS.get(error.status_code, "http"))
+    response = await _tell(request, problem)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _tell_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - by the table below
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return await _tell(request, ProblemError(422, f"{where}: {first['msg']}"))
+
+
+_HANDLERS: Any = {ProblemError: _tell, HTTPException: _tell_http, RequestValidationError: _tell_invalid}
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        description = get_openapi(title=app.title, version="1", routes=app.routes)
+        schemas = description.setdefault("components", {}).setdefault("schemas", {})
+        template = "#/components/schemas/{name}"
+        for name, kind in {
+            "Analysis": AnalysisDocument,
+            "Problem": Problem,
+            "Inference": Inference,
+            "Prediction": formats.PredictionDocument,
+        }.items():
+            (reference,), more = msgspec.json.schema_components([kind], ref_template=template)
+            schemas |= {key: value for key, value in more.items() if key != kind.__name__}
+            schemas[name] = more[reference["$ref"].rpartition("/")[2]]
+        app.openapi_schema = description
+    return app.openapi_schema

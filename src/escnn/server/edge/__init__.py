@@ -1,0 +1,1 @@
+"""What every request passes: who may ask, how much, and how a refusal is told."""

@@ -1,0 +1,126 @@
+"""What stands before every route: who may ask, how often, and what every answer says to the browser."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import msgspec
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from escnn.server.edge.metrics import Metrics
+from escnn.server.edge.problems import ProblemError
+from escnn.server.settings import ServerSettings, is_loopback
+
+OPEN = frozenset({"/", "/page.css", "/page.js", "/recorder.js", "/icon.svg", "/healthz", "/readyz"})  # without token
+REMEMBERED_ADDRESSES = 10_000
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+    "permissions-policy": "microphone=(self)",
+}
+log = logging.getLogger("escnn.server")
+
+
+class Guard:
+    """ASGI middleware. Errors of the program are logged and told as nothing but that."""
+
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._rates = _Rates(settings.requests_per_minute)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                told = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in HEADERS.items() if name.encode() not in told),
+                ]
+            await send(message)
+
+        try:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            self._check(scope, headers)
+            await self._app(scope, receive, sending)
+        except ProblemError as problem:
+            await respond(problem, sending)
+        except Exception:
+            log.exception("a bug in the server")
+            if status == 0:
+                await respond(ProblemError(500, "a bug in the server", hint="its log says more"), sending)
+        finally:
+            route = scope.get("route")
+            path = getattr(route, "path", "other")  # not what was asked for: names without end
+            self._metrics.requests.labels(scope["method"] if status != 405 else "other", path, status).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
+
+    def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        host = headers.get("host", "").rpartition("@")[2]
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        if is_loopback(self._settings.host) and not is_loopback(name):
+            # A page elsewhere whose name leads to this machine may not ask in its visitor's browser.
+            raise ProblemError(421, "this server answers as localhost only")
+        if self._settings.token and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
+            scheme, _, token = headers.get("authorization", "").partition(" ")
+            given = token.strip().encode("latin-1", "replace")
+            right = hmac.compare_digest(given, self._settings.token.encode())
+            if not right or scheme.lower() != "bearer":
+                raise ProblemError(401, "a token is needed", hint="send the header Authorization: Bearer TOKEN")
+        if scope["method"] == "POST":
+            client = scope.get("client")
+            self._rates.count(client[0] if client else "")
+
+
+class _Rates:
+    """How many requests each address may make: `per_minute`, as many at once; 0 is no bound."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> (requests left, when)
+
+    def count(self, address: str) -> None:
+        if not self._per_minute:
+            return
+        now = time.monotonic()
+        left, then = self._left.pop(address, (float(self._per_minute), now))
+        left = min(self._per_minute, left + (now - then) * self._per_minute / 60)
+        self._left[address] = (max(0.0, left - 1), now)
+        if len(self._left) > REMEMBERED_ADDRESSES:
+            self._left.popitem(last=False)
+        if left < 1:
+            raise ProblemError(
+                429, f"more than {self._per_minute} requests a minute", hint="try again in a moment", retry=True
+            )
+
+
+async def respond(problem: ProblemError, send: Send) -> None:
+    """Send the answer to a request that ends with a problem."""
+    body = msgspec.json.encode(problem.body())
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
+    if problem.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if problem.status in (408, 413):
+        headers["connection"] = "close"  # what else is being sent is not read
+    await send(
+        {
+            "type": "http.response.start",
+            "status": problem.status,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

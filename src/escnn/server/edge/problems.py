@@ -1,0 +1,42 @@
+"""What a request that cannot be answered is told: a status, and a body like that of `escnn predict`'s errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from escnn.errors import AudioError
+
+RETRY_SECONDS = 1
+STATUS_OF_CODE = {"not_audio": 415, "too_long": 413}  # every other sound that cannot be read is 422
+OTHERS = {
+    400: "bad_request", 401: "unauthorized", 404: "not_found", 405: "method", 408: "too_slow", 411: "length_required",
+    413: "too_large", 415: "media_type", 421: "host", 422: "invalid", 429: "too_many", 500: "bug", 501: "not_here",
+    503: "busy",
+}  # fmt: skip
+
+
+class ProblemError(Exception):
+    """Ends a request with `status`; ``hint`` says how to mend it."""
+
+    def __init__(
+        self, status: int, message: str, *, hint: str | None = None, code: str | None = None, retry: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.hint = status, message, hint
+        self.code = code or OTHERS[status]
+        self.headers: Mapping[str, str] = {"retry-after": str(RETRY_SECONDS)} if retry else {}
+
+    def body(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+
+
+def busy() -> ProblemError:
+    """There is no room for a request."""
+    return ProblemError(503, "busy: too much is asked at once", hint="try again in a moment", retry=True)
+
+
+def unreadable(error: AudioError) -> ProblemError:
+    """There is no sound to be had from what was sent."""
+    return ProblemError(STATUS_OF_CODE.get(error.code, 422), error.message, hint=error.hint, code=error.code)

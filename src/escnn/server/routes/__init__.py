@@ -1,0 +1,1 @@
+"""What can be asked for: a thin file a group of addresses, over public functions."""

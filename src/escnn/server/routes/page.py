@@ -1,0 +1,84 @@
+"""The page that asks for everything else, and the demo sounds that it offers."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from escnn.audio.demo_sounds import DEMO_SOUNDS, RATE, demo_sound
+from escnn.audio.encoding import encode
+from escnn.server.edge.problems import ProblemError
+
+router = APIRouter(tags=["page"])
+_TEXT: dict[str, Any] = {"response_class": Response, "include_in_schema": False}
+
+
+@router.get("/", **_TEXT)
+async def page() -> Response:
+    """Drop a sound, choose one, record one; see what it is, and the page of `visualize`."""
+    return Response(
+        _file("page.html"), media_type="text/html; charset=utf-8", headers={"content-security-policy": _policy()}
+    )
+
+
+@router.get("/page.css", **_TEXT)
+async def style() -> Response:
+    """How the page looks."""
+    return Response(_file("page.css"), media_type="text/css; charset=utf-8")
+
+
+@router.get("/page.js", **_TEXT)
+async def script() -> Response:
+    """What the page does."""
+    return Response(_file("page.js"), media_type="text/javascript; charset=utf-8")
+
+
+@router.get("/recorder.js", **_TEXT)
+async def recorder() -> Response:
+    """What hears the microphone, in a thread of the browser's."""
+    return Response(_file("recorder.js"), media_type="text/javascript; charset=utf-8")
+
+
+@router.get("/icon.svg", **_TEXT)
+async def icon() -> Response:
+    """The picture of the page's tab."""
+    return Response(_file("icon.svg"), media_type="image/svg+xml")
+
+
+@router.get("/demo/{name}.wav", **_TEXT)
+async def demo(name: str) -> Response:
+    """A sound that is computed."""
+    if name not in DEMO_SOUNDS:
+        raise ProblemError(404, "no such demo sound", hint=f"there are {', '.join(DEMO_SOUNDS)}")
+    return Response(_demo(name), media_type="audio/wav")
+
+
+@functools.cache
+def _demo(name: str) -> bytes:
+    return encode(demo_sound(name), RATE, "WAV")
+
+
+@functools.cache
+def _file(name: str) -> str:
+    return (resources.files("escnn.server") / "page" / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _policy() -> str:
+    """Nothing but this server's own files; and, in the frame of a report, the report's style and script."""
+    style = script = ""
+    try:
+        from escnn.report.html import hashes
+        from escnn.report.sound.page import SCRIPTS, STYLES
+
+        style, script = (f" '{digest}'" for digest in hashes(STYLES, SCRIPTS))
+    except ImportError:
+        pass  # the light install: there are no reports
+    return (
+        f"default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+        f"style-src 'self'{style}; script-src 'self'{script}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )

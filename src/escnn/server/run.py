@@ -1,0 +1,130 @@
+"""A server that runs until it is told to stop, in one process or several."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from escnn.errors import UsageError, reason
+from escnn.server.edge.metrics import SHARED_FOLDER
+from escnn.server.settings import VARIABLE, ServerSettings
+
+HEADER_SECONDS = 10.0  # to send the head of a request once connected
+CONNECTIONS = 1_000  # that are open at once
+GRACE_SECONDS = 20  # to end what is in hand
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP, with a bound on how long a client may take to begin."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected."""
+        super().connection_made(transport)
+        self.loop.call_later(HEADER_SECONDS, self._check)
+
+    def _check(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+
+def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = None, *, verbose: bool = False) -> None:
+    """Serve until Ctrl-C or SIGTERM; then end what is in hand, and return.
+
+    Args:
+        settings: where, with which model, how much.
+        on_ready: called with the address once it listens.
+        verbose: log every request on stderr.
+
+    Raises:
+        UsageError: the address is taken, or cannot be listened on.
+        ModelError: there is no such model.
+    """
+    with _listening(settings) as listener, ExitStack() as stack:
+        host, port = listener.getsockname()[:2]
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        options: dict[str, Any] = {
+            "http": _Protocol,
+            "ws": "none",
+            "lifespan": "on",
+            "log_config": _logging(verbose),
+            "access_log": verbose,
+            "server_header": False,
+            "date_header": False,
+            "proxy_headers": False,
+            "limit_concurrency": CONNECTIONS,
+            "timeout_graceful_shutdown": GRACE_SECONDS,
+        }
+        if settings.workers > 1:
+            os.environ[SHARED_FOLDER] = stack.enter_context(tempfile.TemporaryDirectory(prefix="escnn-metrics-"))
+            os.environ[VARIABLE] = msgspec.json.encode(settings).decode()
+            config = uvicorn.Config(
+                "escnn.server.app:from_environment", factory=True, workers=settings.workers, **options
+            )
+            from uvicorn.supervisors import Multiprocess
+
+            if on_ready:
+                on_ready(address)
+            Multiprocess(config, sockets=[listener]).run()
+            return
+        from escnn.server.app import create_app
+
+        server = _Server(uvicorn.Config(create_app(settings), **options))
+        server.on_ready = functools.partial(on_ready, address) if on_ready else None
+        try:
+            server.run([listener])
+        except KeyboardInterrupt:
+            if not server.started:
+                raise
+
+
+class _Server(uvicorn.Server):
+    on_ready: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self.on_ready:
+            self.on_ready()
+
+
+def _listening(settings: ServerSettings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(2_048)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"{settings.host}:{settings.port}: cannot be listened on ({reason(error)})",
+            hint="does a server run there already? --port 0 takes a free one",
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _logging(verbose: bool) -> dict[str, Any]:
+    """Everything on stderr: stdout is not a server's."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {"uvicorn": {"level": "INFO" if verbose else "WARNING"}},
+    }
