@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from escnn.errors import UsageError, reason
+from escnn.model.model_file import read_model
 from escnn.server.edge.metrics import SHARED_FOLDER
 from escnn.server.settings import VARIABLE, ServerSettings
 
@@ -49,6 +50,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
         UsageError: the address is taken, or cannot be listened on.
         ModelError: there is no such model.
     """
+    read_model(settings.model, lazily=True)  # what is wrong with it is told here, and not by a process
     with _listening(settings) as listener, ExitStack() as stack:
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -85,6 +87,8 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
         except KeyboardInterrupt:
             if not server.started:
                 raise
+        except SystemExit as stop:  # its exit code would mean something else here
+            raise RuntimeError("the server did not start; what is printed above says why") from stop
 
 
 class _Server(uvicorn.Server):

@@ -20,8 +20,9 @@ from escnn.analysis.filtered_sound import filter_sound
 from escnn.audio.decoding import SoundInfo
 from escnn.audio.encoding import encode
 from escnn.report.pictures import images
+from escnn.report.pictures.axes import waveform_path
 from escnn.report.sound.layers import draw_layers
-from escnn.report.sound.page import certainty, waveform_path
+from escnn.report.sound.page import certainty
 
 
 @pytest.fixture(scope="module")

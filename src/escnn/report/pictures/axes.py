@@ -79,6 +79,14 @@ def printable(text: str) -> str:
     return clean if len(clean) <= 100 else f"{clean[:60]} … {clean[-37:]}"
 
 
+def waveform_path(low: Sequence[float], high: Sequence[float]) -> str:
+    """The outline of an envelope as an SVG path: x counts columns, y runs from 0 (highest) over 100 (zero) to 200."""
+    scale = 95 / (max(map(abs, (*low, *high))) or 1.0)
+    upper = [f"{column} {100 - scale * value:.1f}" for column, value in enumerate(high)]
+    lower = [f"{column} {100 - scale * value:.1f}" for column, value in enumerate(low)]
+    return "M" + "L".join(upper + lower[::-1]) + "Z"
+
+
 def frequency_ticks(mel_frequencies_hz: Sequence[float]) -> Ticks:
     """Round frequencies, each with its height in a mel picture (0: lower edge, 1: upper), none too close to another."""
     bands = len(mel_frequencies_hz)

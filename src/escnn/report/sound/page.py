@@ -20,7 +20,7 @@ from escnn.audio.encoding import encode, envelope
 from escnn.audio.log_mel import mel_frequencies
 from escnn.report.html import display_label, moment, percent, render_page
 from escnn.report.pictures import images
-from escnn.report.pictures.axes import frequency_ticks, time_ticks
+from escnn.report.pictures.axes import frequency_ticks, time_ticks, waveform_path
 from escnn.report.sound.layers import DrawnLayer
 
 FilteredSounds = Mapping[int, Sequence[Future[bytes]]]  # number of a window -> for each of its classes, an MP3
@@ -276,14 +276,6 @@ def certainty(scores: Sequence[tuple[str, float]]) -> tuple[str, str]:
     if best >= 0.6:
         return "Fairly sure.", next_best
     return "A weak preference.", next_best
-
-
-def waveform_path(low: Sequence[float], high: Sequence[float]) -> str:
-    """The outline of an envelope as an SVG path: x counts columns, y runs from 0 (highest) over 100 (zero) to 200."""
-    scale = 95 / (max(map(abs, (*low, *high))) or 1.0)
-    upper = [f"{column} {100 - scale * value:.1f}" for column, value in enumerate(high)]
-    lower = [f"{column} {100 - scale * value:.1f}" for column, value in enumerate(low)]
-    return "M" + "L".join(upper + lower[::-1]) + "Z"
 
 
 def is_recording(analysis: Analysis) -> bool:

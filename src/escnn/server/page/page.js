@@ -4,7 +4,10 @@ const LONGEST_RECORDING = 60; // seconds
 const OPEN_REPORTS = 2; // side by side; of further sounds they open when asked for
 const byId = (id) => document.getElementById(id);
 const shownLabel = (label) => label.replaceAll("_", " ");
-const percent = (score) => (score > 0.999 && score < 1 ? "> 99.9 %" : `${(100 * score).toFixed(1)} %`);
+const percent = (score) => {
+  if (score > 0.999 && score < 1) return "> 99.9 %";
+  return score < 0.001 ? "< 0.1 %" : `${(100 * score).toFixed(1)} %`;
+};
 let token = "";
 let askedForToken = null; // resolves once it is given
 
@@ -267,6 +270,6 @@ record.addEventListener("click", async () => {
 });
 
 ask("/v1/model").then((response) => response.json()).then(({ name, labels, accuracy }) => {
-  const measured = accuracy ? `, right in ${percent(accuracy.value)} of its test clips` : "";
+  const measured = accuracy ? `, right in ${percent(accuracy.value)} of the clips that it was tested on` : "";
   byId("model").textContent = `Model ${name}: ${labels.length} classes${measured}. Whatever the sound, it gets one of these names.`;
 }, () => {});

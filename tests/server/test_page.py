@@ -1,0 +1,188 @@
+"""The page of the server in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import soundfile
+from conftest import tone
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from report.browser import CHROMIUM, Watched, needs_chromium, serious_violations
+from server.conftest import Running
+
+pytestmark = needs_chromium
+RATE = 8_000
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two sounds, and a file that is none."""
+    folder = tmp_path_factory.mktemp("to drop")
+    for name, hz in {"low.wav": 300, "high.wav": 3_000}.items():
+        soundfile.write(folder / name, tone(hz, 0.5, RATE), RATE)
+    (folder / "text.wav").write_text("no sound")
+    soundfile.write(folder / "microphone.wav", tone(1_000, 5.0, 48_000), 48_000)
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def watched(browser: Browser, own_process: Running) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    one = Watched(context.new_page())
+    one.page.goto(own_process.url)
+    yield one
+    context.close()
+
+
+def reported(page: Page, count: int = 1) -> None:
+    """Wait until so many sounds have their report."""
+    expect(page.locator(".html:not([disabled])")).to_have_count(count, timeout=30_000)
+
+
+def test_chosen_files_are_named_side_by_side(watched: Watched, sounds: dict[str, Path]) -> None:
+    page = watched.page
+    page.set_input_files("#files", [sounds["low"], sounds["high"]])
+    reported(page, 2)
+    assert page.locator(".name").all_inner_texts() == ["low.wav", "high.wav"]
+    assert page.locator(".best").first.inner_text() in ("low", "middle", "high")
+    assert page.locator("tbody tr").count() == 6
+    left, right = (page.locator(".result").nth(number).bounding_box() for number in (0, 1))
+    assert left is not None
+    assert right is not None
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    for number, name in enumerate(("low.wav", "high.wav")):
+        report = page.frame_locator(".report iframe").nth(number)
+        expect(report.locator("h1")).to_be_visible(timeout=10_000)
+        expect(report.locator(".file").first).to_have_text(name)
+        assert report.locator("html.has-script").count() == 1, "the report's own script runs in the frame"
+    page.get_by_role("button", name="Remove low.wav").click()
+    assert page.locator(".name").all_inner_texts() == ["high.wav"]
+    assert watched.errors == []
+
+
+def test_a_dropped_and_a_pasted_file_are_named(watched: Watched, sounds: dict[str, Path]) -> None:
+    page = watched.page
+    content = list(sounds["low"].read_bytes())
+    send = """([content, kind]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(content)], `${kind}.wav`, { type: "audio/wav" }));
+        const target = document.querySelector("#drop");
+        target.dispatchEvent(kind === "drop"
+          ? new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer })
+          : new ClipboardEvent("paste", { bubbles: true, clipboardData: transfer }));
+    }"""
+    page.evaluate(send, [content, "drop"])
+    page.evaluate(send, [content, "paste"])
+    reported(page, 2)
+    assert sorted(page.locator(".name").all_inner_texts()) == ["drop.wav", "paste.wav"]
+    assert watched.errors == []
+
+
+def test_a_file_that_is_no_sound_is_told_so_on_its_card(watched: Watched, sounds: dict[str, Path]) -> None:
+    page = watched.page
+    page.set_input_files("#files", [sounds["text"]])
+    expect(page.locator(".result .problem").first).to_contain_text("not an audio file")
+    expect(page.locator(".state")).to_be_hidden()
+    assert page.locator(".answer").is_hidden()
+
+
+def test_a_demo_sound_is_named_with_the_keyboard_alone(watched: Watched) -> None:
+    page = watched.page
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.name") == "siren":
+            break
+    page.keyboard.press("Enter")
+    reported(page)
+    assert page.locator(".name").inner_text() == "siren.wav"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "remove":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator(".result")).to_have_count(0)
+    assert page.evaluate("document.activeElement.id") == "files"
+    assert watched.errors == []
+
+
+@pytest.mark.parametrize(("button", "ending"), [("JSON", ".json"), ("CSV", ".csv"), ("Report", ".html")])
+def test_results_can_be_kept(watched: Watched, sounds: dict[str, Path], button: str, ending: str) -> None:
+    page = watched.page
+    page.set_input_files("#files", [sounds["low"]])
+    reported(page)
+    with page.expect_download() as found:
+        page.get_by_role("button", name=button, exact=True).click()
+    assert found.value.suggested_filename == f"low.wav{ending}"
+    text = found.value.path().read_text("utf-8")
+    if ending == ".json":
+        assert json.loads(text)["path"] == "low.wav"
+    elif ending == ".csv":
+        assert text.splitlines()[1].startswith("low.wav,ok,0.5,1,")
+    else:
+        assert text.startswith("<!DOCTYPE html>")
+
+
+def test_a_recording_of_the_microphone_is_named(
+    browser: Browser, own_process: Running, sounds: dict[str, Path]
+) -> None:
+    arguments = [
+        "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={sounds['microphone']}",
+    ]  # fmt: skip
+    hearing = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
+    page = hearing.new_context(permissions=["microphone"]).new_page()
+    watched = Watched(page)
+    page.goto(own_process.url)
+    page.get_by_role("button", name="Record").click()
+    expect(page.locator("#recorded")).to_contain_text("1.", timeout=15_000)
+    with page.expect_response("**/v1/predict") as answered:
+        page.get_by_role("button", name="Stop").click()
+    document = answered.value.json()
+    assert document["path"] == "recording-1.wav"
+    assert 1.0 <= document["duration_seconds"] < 15
+    reported(page)
+    assert watched.errors == []
+    hearing.close()
+
+
+def test_the_token_is_asked_for_once(browser: Browser, small_model: Path, sounds: dict[str, Path]) -> None:
+    from server.conftest import running
+
+    with running("--model", small_model, "--token", "guess me") as server:
+        page = browser.new_context().new_page()
+        page.goto(server.url)
+        page.get_by_label("token").fill("guess me")
+        page.get_by_role("button", name="Use it").click()
+        page.set_input_files("#files", [sounds["low"]])
+        reported(page)
+        expect(page.locator("#ask-token")).to_be_hidden()
+        page.context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (320, "dark"), (1920, "dark"), (1920, "light")])
+def test_the_page_is_accessible_and_fits(
+    browser: Browser, own_process: Running, sounds: dict[str, Path], width: int, scheme: str
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto(own_process.url)
+    assert serious_violations(page) == []
+    page.set_input_files("#files", [sounds["low"], sounds["text"]])
+    reported(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious_violations(page) == []
+    context.close()
