@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def test_quiet_leaves_results_and_trouble(model: Path, clip: Path, tmp_path: Pat
     assert "gone.wav" in quiet.stderr
     assert "sounds could not be read" not in quiet.stderr
     assert escnn("visualize", clip, "--out", tmp_path / "report", "-q").stderr == ""
+
+
+def test_a_name_does_not_end_the_line_of_its_warning(model: Path, write_sound: Callable[..., Path]) -> None:
+    strange = write_sound("a\nerror: forged.wav", tone(440, 0.2, 8_000))
+    (line,) = escnn("predict", strange).stderr.splitlines()
+    assert line.startswith("warning: ")
+    assert "a\\x0aerror: forged.wav" in line
 
 
 def test_a_name_full_of_tricks_is_shown_and_runs_nothing(model: Path, clip: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def _wrong_ending(case: Case, result: Any) -> list[str]:
     told_before = "--resume" in case.arguments and "could not be read" in result.stderr
     if result.exit_code not in (0, 2) and not (told_before or any(line.startswith("error: ") for line in lines)):
         wrong.append("an exit code and no error: line")
-    if len(result.stderr) > 3_000 + 600 * len(case.sounds or "x" * 50):
+    if len(result.stderr) > 3_000 + 2_000 * len(case.sounds or "x" * 50):
         wrong.append(f"{len(result.stderr)} characters on stderr")
     return wrong
 

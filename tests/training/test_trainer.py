@@ -17,7 +17,7 @@ from escnn.audio.log_mel import AudioConfig
 from escnn.data.dataset import Dataset
 from escnn.data.features import Features, load_features
 from escnn.data.sources import open_dataset
-from escnn.errors import EscnnError, ModelError
+from escnn.errors import ModelError, UsageError
 from escnn.files import sha256_file
 from escnn.model.model_file import Weights
 from escnn.network.log_mel import TorchLogMel
@@ -295,7 +295,7 @@ def test_short_windows_train_the_same_twice(dataset: Dataset) -> None:
 
 def test_a_loss_that_is_no_number_stops_with_its_place(dataset: Dataset, features: Features) -> None:
     broken = Features(np.full_like(features.decibels, np.nan), features.clip)
-    with pytest.raises(EscnnError, match="epoch 1, batch 1"):
+    with pytest.raises(UsageError, match="epoch 1, batch 1"):
         Trainer(SMALL_TRAINING, dataset, broken, CPU).epoch()
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TextIO
 import rich.console
 from rich.text import Text
 
-from escnn.errors import EscnnError, OutputError
+from escnn.errors import CONTROL_CHARACTERS, EscnnError, OutputError
 from escnn.files import output_error
 
 
@@ -58,7 +58,8 @@ class Console:
 
     def warning(self, text: str) -> None:
         """Something that a person should look at, on stderr."""
-        self._say(Text.assemble(("warning: ", "yellow bold"), printable(text)))
+        line = text.translate(CONTROL_CHARACTERS)  # a name may hold the end of a line, and what looks like another
+        self._say(Text.assemble(("warning: ", "yellow bold"), printable(line)))
 
     def error(self, problem: EscnnError) -> None:
         """What went wrong, and the remedy, on stderr."""

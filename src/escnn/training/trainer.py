@@ -25,7 +25,7 @@ from escnn.config import to_json
 from escnn.data.dataset import Clip, Dataset
 from escnn.data.features import FEATURES_VERSION, Features
 from escnn.data.folds import split
-from escnn.errors import EscnnError, ModelError, reason
+from escnn.errors import ModelError, UsageError, reason
 from escnn.model import architecture
 from escnn.model.model_file import ModelCard, ModelFile
 from escnn.network.resnet import ResNet
@@ -105,7 +105,7 @@ class Trainer:
                 rate = follow_schedule(self.optimizers, config, self.step, self.steps)
                 loss, correct = self._step(windows, generator)
                 if not math.isfinite(loss):
-                    raise EscnnError(
+                    raise UsageError(
                         f"the loss became {loss} in epoch {number}, batch {done}",
                         hint="try a lower --learning-rate; the state of the last epoch is kept",
                     )

@@ -139,6 +139,16 @@ def test_predict_goes_on_where_it_was_stopped(model: Path, class_folders: Path, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_failure_before_the_stop_is_told_even_quietly(model: Path, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    out = tmp_path / "out.jsonl"
+    command = ["predict", tmp_path / "bad.wav", clip, "--resume", "--quiet", "--out", out]
+    assert escnn(*command).exit_code == 3
+    again = escnn(*command)
+    assert again.exit_code == 3
+    assert again.stderr == f"warning: {out}: 1 of the sounds named before could not be read\n"
+
+
 def test_a_thousand_files_a_tenth_of_them_damaged_survive_a_kill(model: Path, clip: Path, tmp_path: Path) -> None:
     sounds = tmp_path / "sounds"
     sounds.mkdir()

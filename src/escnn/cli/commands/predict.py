@@ -130,6 +130,8 @@ def predict(
     if without_treble > 1:
         console.warning(f"{without_treble} sounds lack treble that the model hears: their results say how much")
     console.left_out(left_out)
+    if before.failures:
+        console.warning(f"{out}: {before.failures} of the sounds named before could not be read")
     if failures:
         if done > 1:
             console.message(f"{failures} of {done} sounds could not be read")
