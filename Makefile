@@ -4,7 +4,7 @@
 # make fuzz   COUNT damaged files and COUNT whole commands (20,000) drawn from SEED (0), a table of what became of them
 # make chaos  a kill at every write of predict, train and download; then COUNT kills of a training (30) and COUNT
 #             disturbed downloads of each kind (20) at moments drawn from SEED (1)
-# make bench  speed and size on this machine, printed and written to benchmarks/bench.json
+# make bench  speed and size on this machine, printed and written to benchmarks/*.json and docs/speed.png
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -37,6 +37,8 @@ chaos: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/inference.py plot
+	$(BIN)/python benchmarks/serve.py
 
 fuzz: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m fuzz --count $(or $(COUNT),20000) --cases $(or $(COUNT),20000) --seed $(or $(SEED),0)
