@@ -25,8 +25,6 @@ def blocks(language: str) -> list[str]:
 
 COMMANDS = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("curl")]
 CURLS = [line.split("   #")[0].strip() for line in COMMANDS]
-    line.split("   #")[0].strip() for block in blocks("bash") for line in block.splitlines() if line.startswith("curl")
-]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
