@@ -156,3 +156,18 @@ def test_nothing_that_is_printed_deletes_somebodys_own_clips(tmp_path: Path, met
     assert forced.exit_code == 5
     assert "not replaced" in forced.stderr
     assert everything_below(tmp_path) == before
+
+
+@pytest.mark.parametrize("options", [["--force"], ["--resume"]])
+def test_a_sound_is_not_replaced_by_its_own_result(
+    model: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    before = clip.read_bytes()
+    monkeypatch.chdir(clip.parent)
+    for sound in (clip, clip.name, "."):
+        refused = escnn("predict", sound, "--format", "jsonl", "--out", clip.name, *options)
+        assert refused.exit_code in (2, 7), sound
+        assert clip.read_bytes() == before
+    assert "is one of the sounds" in escnn("predict", clip, "--out", clip.name, "--force").stderr
+    fresh = escnn("predict", "not-there.wav", clip, "--resume", "--out", "not-there.wav")
+    assert fresh.exit_code == 2, "it would be another file the next time"

@@ -186,7 +186,7 @@ def _check_written(out: Path | None, before: Tree) -> None:
         return
     from PIL import Image
 
-    for path in out.rglob("*"):
+    for path in out.absolute().rglob("*"):
         if not path.is_file() or str(path) in before:
             continue
         if path.suffix == ".json":

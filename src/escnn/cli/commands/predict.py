@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,6 +109,7 @@ def predict(
     left_out: Counter[str] = Counter()
     without_treble = 0
     listed = inputs.list_sounds(names, left_out)
+    _refuse_to_replace_a_sound(out, listed)
     with (
         resuming.going_on(out, classifier.card, settings)
         if resume and out
@@ -136,6 +138,11 @@ def predict(
         if done > 1:
             console.message(f"{failures} of {done} sounds could not be read")
         raise typer.Exit(3)
+
+
+def _refuse_to_replace_a_sound(out: Path | None, listed: Iterable[str | Path]) -> None:
+    if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
+        raise UsageError(f"--out {out}: is one of the sounds", hint="write into another file")
 
 
 def _tell_warnings(console: Console, prediction: Prediction, without_treble: int) -> int:
