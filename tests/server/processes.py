@@ -8,12 +8,13 @@ import time
 from multiprocessing.connection import Connection
 
 from escnn.server.workers.decoder import Decoded, DecodeRequest, Undecoded, _answer, _limit_memory
-from escnn.server.workers.process import leave_signals_to_the_server
+from escnn.server.workers.process import leave_signals_to_the_server, tell_ready
 
 
 def obey(connection: Connection, greeting: str) -> None:
     """Answer with the number of this process, or do what the message says."""
     leave_signals_to_the_server()
+    tell_ready(connection)
     while True:
         message = connection.recv_bytes()
         if message == b"crash":
@@ -26,6 +27,7 @@ def obey(connection: Connection, greeting: str) -> None:
 def take_memory(connection: Connection) -> None:
     """Under the limit of a decoder, take as many megabytes as the message says."""
     _limit_memory()
+    tell_ready(connection)
     while True:
         megabytes = int(connection.recv_bytes())
 

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from escnn.errors import UsageError
 from escnn.server.app import create_app
 from escnn.server.settings import ServerSettings, is_loopback
+from escnn.server.workers.process import TookTooLongError
 
 
 def client_of(small_model: Path, **settings: Any) -> TestClient:
@@ -41,7 +42,7 @@ def test_others_reach_it_only_with_a_token(host: str) -> None:
     assert "needs --token" in refused.stderr
 
 
-@pytest.mark.parametrize("token", [" ", "a\nb", "Schlüssel"])
+@pytest.mark.parametrize("token", ["", " ", "a\nb", "Schlüssel"])
 def test_a_token_can_be_sent_in_a_header(token: str) -> None:
     with pytest.raises(UsageError, match="--token"):
         ServerSettings(token=token)
@@ -68,12 +69,15 @@ def test_without_the_token_only_the_page_and_the_health_are_shown(small_model: P
         assert client.get("/v1/model", headers=right).json()["labels"] == ["low", "middle", "high"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "192.168.0.7", "localhost.evil.example", ""])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8000", "192.168.0.7", "localhost.evil.example", "", "evil@localhost", "[::1", "::1"],
+)
 def test_a_name_that_leads_here_from_elsewhere_is_no_way_in(server: TestClient, host: str) -> None:
     assert server.get("/v1/model", headers={"host": host}).status_code == 421
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.:8000", "127.0.0.1:8000", "[::1]:8000", "[::ffff:127.0.0.1]"])
 def test_this_machine_may_be_called_by_all_its_names(server: TestClient, host: str) -> None:
     assert server.get("/v1/model", headers={"host": host}).status_code == 200
 
@@ -89,6 +93,9 @@ def test_pages_of_other_origins_may_not_read_unless_they_are_named(server: TestC
         assert answer.headers["access-control-allow-origin"] == "https://example.org"
         other = client.get("/v1/model", headers={"origin": "https://evil.example", "authorization": "Bearer guess me"})
         assert "access-control-allow-origin" not in other.headers
+        refused = client.get("/v1/model", headers=origin)
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://example.org", "a page may read why"
 
 
 def test_an_address_that_asks_too_often_waits(small_model: Path) -> None:
@@ -108,6 +115,21 @@ def test_more_than_the_queue_holds_is_told_to_come_back(server: TestClient, monk
     monkeypatch.setattr(engine, "in_hand", 0)
     monkeypatch.setattr(server.app.state.budget, "most", 1_000)  # type: ignore[attr-defined]
     assert server.post("/v1/predict", content=SOUND, headers=WAV).status_code == 503
+
+
+def test_the_head_can_be_had_alone(server: TestClient) -> None:
+    for route in ("/", "/healthz", "/v1/model"):
+        assert server.head(route).status_code == 200
+    assert server.head("/v1/predict").status_code == 405
+
+
+def test_an_analysis_that_fails_is_no_missing_package(server: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def too_late(*_: object) -> bytes:
+        raise TookTooLongError
+
+    monkeypatch.setattr(server.app.state.engine._analyzer, "ask", too_late)  # type: ignore[attr-defined]
+    answer = server.post("/v1/analyze", content=SOUND, headers=WAV)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
 
 
 @pytest.mark.parametrize("route", ["/", "/healthz", "/v1/model", "/nothing", "/v1/predict"])

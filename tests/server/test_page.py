@@ -163,6 +163,10 @@ def test_the_token_is_asked_for_once(browser: Browser, small_model: Path, sounds
     with running("--model", small_model, "--token", "guess me") as server:
         page = browser.new_context().new_page()
         page.goto(server.url)
+        for wrong in ("пароль", "guess"):
+            page.get_by_label("token").fill(wrong)
+            page.get_by_role("button", name="Use it").click()
+            expect(page.locator("#problem")).to_contain_text("not this server’s token")
         page.get_by_label("token").fill("guess me")
         page.get_by_role("button", name="Use it").click()
         page.set_input_files("#files", [sounds["low"]])

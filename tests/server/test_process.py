@@ -5,17 +5,21 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
+import shutil
 import signal
 import socket
 import time
 from pathlib import Path
 
 import httpx2 as httpx
+import numpy as np
 import pytest
 from conftest import escnn, tone
 from hypothesis import HealthCheck, given, settings
 from server.conftest import Running, running
 from server.test_sounds import LONG, SOUND, WAV, wav
+
+from escnn.model.model_file import BUNDLED_MODEL
 
 
 def head(length: int) -> bytes:
@@ -102,14 +106,46 @@ def test_many_at_once_are_all_answered(own_process: Running) -> None:
     assert {answer.json()["windows"] for answer in answers[1::2]} == {3}
 
 
+def test_what_nobody_waits_for_is_not_worked_on(small_model: Path) -> None:
+    """A sound that takes long, many times over, from clients that leave at once."""
+    hours = wav(np.zeros(20_000_000, dtype=np.float32), format="FLAC")  # silent, and soon sent
+    with running("--model", small_model, "--max-seconds", 3600) as server:
+        predict(server)
+        address = (httpx.URL(server.url).host, httpx.URL(server.url).port)
+        for _ in range(40):
+            with socket.create_connection(address) as connection:
+                connection.sendall(head(len(hours)) + hours)
+                time.sleep(0.02)
+        started = time.monotonic()
+        assert predict(server).status_code == 200
+        assert time.monotonic() - started < 10
+        assert "escnn_requests_in_hand 0.0" in httpx.get(f"{server.url}/metrics").text
+
+
+def test_workers_end_with_a_parent_that_was_killed(small_model: Path) -> None:
+    with running("--model", small_model, "--workers", 2) as server:
+        workers = server.children()
+        server.process.kill()
+        server.process.wait(10)
+        deadline = time.monotonic() + 15
+        while left := [worker for worker in workers if runs(worker)]:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+
+
+def test_a_model_that_was_replaced_is_not_mixed_with_the_other(small_model: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    shutil.copy(small_model, model)
+    with running("--model", model) as server:
+        shutil.copy(BUNDLED_MODEL, model)
+        analyzed = httpx.post(f"{server.url}/v1/analyze", content=SOUND, headers=WAV, timeout=60)
+        assert analyzed.status_code == 503
+        assert "was replaced" in analyzed.json()["error"]["message"]
+        assert predict(server).json()["model"]["classes"] == 3
+
+
 def test_several_workers_count_together(small_model: Path) -> None:
     with running("--model", small_model, "--workers", 2) as server:
-        for _ in range(100):
-            try:
-                httpx.get(f"{server.url}/readyz", timeout=5)
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
         for _ in range(20):
             assert predict(server).status_code == 200  # a connection each
         text = httpx.get(f"{server.url}/metrics").text
@@ -121,9 +157,27 @@ def test_several_workers_count_together(small_model: Path) -> None:
         assert server.process.wait(30) == 0
 
 
+def test_a_head_without_end_is_not_read_to_it(own_process: Running) -> None:
+    address = (httpx.URL(own_process.url).host, httpx.URL(own_process.url).port)
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+        connection.settimeout(10)
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+            for _ in range(400):
+                connection.sendall(b"X-More: " + b"x" * 100_000 + b"\r\n")
+
+
 @pytest.mark.slow
 def test_a_client_that_does_not_begin_is_let_go(own_process: Running) -> None:
     address = (httpx.URL(own_process.url).host, httpx.URL(own_process.url).port)
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /hea")
+        connection.settimeout(15)
+        assert connection.recv(100) == b"", "nor is one that does not begin again"
     with socket.create_connection(address) as connection:
         connection.sendall(b"POST /v1/pred")
         connection.settimeout(15)

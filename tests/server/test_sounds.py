@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,47 @@ def test_base64_may_come_as_an_address_and_in_lines(server: TestClient, prefix: 
     assert server.post("/inference", json={"audio_data": prefix + lines}).status_code == 200
 
 
+def test_base64_may_be_that_of_addresses_but_nothing_is_guessed(server: TestClient) -> None:
+    sound = wav(np.random.default_rng(0).uniform(-1, 1, 4_000).astype(np.float32))
+    plain = server.post("/inference", json={"audio_data": base64.b64encode(sound).decode()}).json()
+    url_safe = base64.urlsafe_b64encode(sound).decode()
+    assert "-" in url_safe
+    assert server.post("/inference", json={"audio_data": url_safe}).json() == plain
+    assert server.post("/inference", json={"audio_data": url_safe.replace("-", "!")}).status_code == 422
+
+
+@pytest.mark.parametrize("charset", ["punycode", "unicode_escape", "utf-7", "none such", "utf-8"])
+def test_the_charset_of_a_form_is_nobodys_choice(server: TestClient, charset: str) -> None:
+    slow = b"a-" + b"a" * 50_000  # what punycode would take seconds for
+    part = b'--X\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    name = rb'; filename="\ud800x.wav"'
+    headers = {"content-type": f"multipart/form-data; boundary=X; charset={charset}"}
+    started = time.perf_counter()
+    refused = server.post("/v1/predict", content=part % (b"x", b"", slow) + b"--X--\r\n", headers=headers)
+    assert refused.status_code == 400
+    assert time.perf_counter() - started < 1
+    named = server.post("/v1/predict", content=part % (b"file", name, SOUND) + b"--X--\r\n", headers=headers)
+    assert (named.status_code, named.json()["path"]) == (200, "\\ud800x.wav")
+
+
+def test_a_long_silence_is_not_read_to_its_end(server: TestClient) -> None:
+    sound = bytearray(wav(np.zeros(60 * RATE, dtype=np.float32)))
+    sound[4:8] = sound[40:44] = b"\xff\xff\xff\xff"  # a stream, whose header does not know its length
+    answer = server.post("/v1/predict", content=bytes(sound[:400_000]), headers=WAV)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_long")
+    assert "longer than 10 seconds" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("text/csv", "text/csv"), ("TEXT/CSV;q=0.5, */*", "text/csv"), ("text/csv;q=0", "application/json"),
+     ("text/csvx", "application/json"), ("*/*", "application/json"), ("", "application/json")],
+)  # fmt: skip
+def test_rows_come_to_those_who_ask_for_them(server: TestClient, accept: str, kind: str) -> None:
+    answer = server.post("/v1/predict", content=SOUND, headers={**WAV, "accept": accept})
+    assert answer.headers["content-type"].startswith(kind)
+
+
 SILENCE = wav(np.zeros(4_000, dtype=np.float32))
 
 
@@ -217,7 +259,6 @@ def test_no_upload_is_written_to_disk(server: TestClient, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    monkeypatch.setattr(server.app.state.engine, "settings", server.app.state.engine.settings)  # type: ignore[attr-defined]
     sound = wav(tone(440, 9.0, RATE), subtype="FLOAT")
     assert len(sound) > 250_000
     monkeypatch.setattr("starlette.formparsers.MultiPartParser.spool_max_size", 1_000)

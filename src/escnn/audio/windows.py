@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from escnn.audio.channels import Samples
-from escnn.audio.decoding import STEP, SoundReader
+from escnn.audio.decoding import LONGEST_SECONDS, STEP, SoundReader
 from escnn.audio.log_mel import AudioConfig
 from escnn.errors import AudioError
 
@@ -50,11 +50,15 @@ def cut_windows(blocks: Iterable[Samples], length: int, hop: int | None = None) 
 
 
 def read_windows(
-    reader: SoundReader, config: AudioConfig, hop_seconds: float | None = None
+    reader: SoundReader,
+    config: AudioConfig,
+    hop_seconds: float | None = None,
+    *,
+    longest_seconds: float = LONGEST_SECONDS,
 ) -> Iterator[tuple[int, Samples]]:
     """The windows of a sound at the model's rate, each with its number; those of digital silence are left out.
 
-    They begin every `hop_seconds`, by default end to end.
+    They begin every `hop_seconds`, by default end to end. A sound longer than `longest_seconds` is an error.
 
     Once all are read, what a person should know of them is among the reader's warnings.
 
@@ -71,7 +75,7 @@ def read_windows(
 
     def counted() -> Iterator[Samples]:
         nonlocal samples
-        for block in reader.blocks(config.sample_rate):
+        for block in reader.blocks(config.sample_rate, longest_seconds=longest_seconds):
             samples += len(block)
             yield block
 

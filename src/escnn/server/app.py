@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import msgspec
@@ -70,12 +75,14 @@ class Inference(msgspec.Struct):
     waveform: Waveform
 
 
-def create_app(settings: ServerSettings) -> FastAPI:
-    """The application; it loads its model when it starts."""
+def create_app(settings: ServerSettings, parent: BaseProcess | None = None) -> FastAPI:
+    """The application; it loads its model when it starts, and ends when `parent` does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.engine = engine = Engine(settings)
+        if parent is not None:
+            asyncio.get_running_loop().add_reader(parent.sentinel, os.kill, os.getpid(), signal.SIGTERM)
         try:
             yield
         finally:
@@ -85,21 +92,23 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.metrics, app.state.budget = Metrics(), Budget()
     for routes in (state, sounds, page):
         app.include_router(routes.router)
-    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
-    if settings.cors_origins:
+    app.openapi = lambda: _described(app, with_token=settings.token is not None)  # type: ignore[method-assign]
+    app.add_middleware(Guard, settings=settings, metrics=app.state.metrics)
+    if settings.cors_origins:  # around it, so that a page may read why it was refused
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["authorization", "content-type"],
+            expose_headers=["retry-after"],
         )
-    app.add_middleware(Guard, settings=settings, metrics=app.state.metrics)
     return app
 
 
 def from_environment() -> FastAPI:
     """The application of one worker of several."""
-    return create_app(msgspec.json.decode(os.environ[VARIABLE], type=ServerSettings))
+    settings = msgspec.json.decode(os.environ[VARIABLE], type=ServerSettings)
+    return create_app(settings, None if sys.platform == "win32" else multiprocessing.parent_process())
 
 
 async def _tell(request: Request, problem: Exception) -> Response:
@@ -128,7 +137,7 @@ async def _tell_invalid(request: Request, error: Exception) -> Response:
 _HANDLERS: Any = {ProblemError: _tell, HTTPException: _tell_http, RequestValidationError: _tell_invalid}
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
+def _described(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
     if app.openapi_schema is None:
         description = get_openapi(title=app.title, version="1", routes=app.routes)
         schemas = description.setdefault("components", {}).setdefault("schemas", {})
@@ -142,5 +151,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
             (reference,), more = msgspec.json.schema_components([kind], ref_template=template)
             schemas |= {key: value for key, value in more.items() if key != kind.__name__}
             schemas[name] = more[reference["$ref"].rpartition("/")[2]]
+        if with_token:
+            description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            description["security"] = [{"token": []}]
         app.openapi_schema = description
     return app.openapi_schema

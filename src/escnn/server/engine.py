@@ -26,7 +26,11 @@ class BusyError(Exception):
 
 
 class AnalysisError(Exception):
-    """There is no analysis to be had, though the sound is in order."""
+    """There is no analysis to be had, though the sound is in order; `is_missing`: a package that it takes."""
+
+    def __init__(self, message: str, hint: str | None = None, *, is_missing: bool = False) -> None:
+        super().__init__(message)
+        self.hint, self.is_missing = hint, is_missing
 
 
 class Engine:
@@ -38,7 +42,7 @@ class Engine:
         self.in_hand = 0  # requests
         audio = self.classifier.card.audio
         self._decoders = Pool(usable_cores(), decoder.serve, audio)
-        self._analyzer = Pool(1, analyzer.serve, settings.model)
+        self._analyzer = Pool(1, analyzer.serve, settings.model, self.classifier.card.sha256)
         self._batcher = Batcher(self.classifier)
         self._decoders.start()
 
@@ -87,12 +91,12 @@ class Engine:
         try:
             answer = await self._analyzer.ask(request, self.settings.timeout_seconds)
         except (ProcessDiedError, TookTooLongError) as error:
-            raise AnalysisError("the analysis failed, or took too long") from error
+            raise AnalysisError("the analysis failed, or took too long", "try again, or a shorter sound") from error
         analyzed = msgspec.msgpack.decode(answer, type=Analyzed | Undecoded | Unanalyzed)
         if isinstance(analyzed, Undecoded):
             raise analyzed.error()
         if isinstance(analyzed, Unanalyzed):
-            raise AnalysisError(analyzed.message)
+            raise AnalysisError(analyzed.message, analyzed.hint, is_missing=analyzed.is_missing)
         return analyzed.content
 
     async def _decode(self, request: DecodeRequest) -> Decoded:

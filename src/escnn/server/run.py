@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import functools
 import os
 import socket
 import tempfile
+import threading
+import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
 
 from escnn.errors import UsageError, reason
 from escnn.model.model_file import read_model
 from escnn.server.edge.metrics import SHARED_FOLDER
+from escnn.server.edge.protocol import Protocol
 from escnn.server.settings import VARIABLE, ServerSettings
 
-HEADER_SECONDS = 10.0  # to send the head of a request once connected
 CONNECTIONS = 1_000  # that are open at once
 GRACE_SECONDS = 20  # to end what is in hand
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP, with a bound on how long a client may take to begin."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has connected."""
-        super().connection_made(transport)
-        self.loop.call_later(HEADER_SECONDS, self._check)
-
-    def _check(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
 
 
 def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = None, *, verbose: bool = False) -> None:
@@ -55,7 +44,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         options: dict[str, Any] = {
-            "http": _Protocol,
+            "http": Protocol,
             "ws": "none",
             "lifespan": "on",
             "log_config": _logging(verbose),
@@ -72,11 +61,12 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
             config = uvicorn.Config(
                 "escnn.server.app:from_environment", factory=True, workers=settings.workers, **options
             )
-            from uvicorn.supervisors import Multiprocess
-
             if on_ready:
-                on_ready(address)
-            Multiprocess(config, sockets=[listener]).run()
+                threading.Thread(target=_tell_when_ready, args=(address, on_ready), daemon=True).start()
+            workers = _Workers(config, sockets=[listener])
+            workers.run()
+            if not workers.was_told_to_stop:
+                raise RuntimeError("a worker could not start; what is printed above says why")
             return
         from escnn.server.app import create_app
 
@@ -89,6 +79,23 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
                 raise
         except SystemExit as stop:  # its exit code would mean something else here
             raise RuntimeError("the server did not start; what is printed above says why") from stop
+
+
+class _Workers(Multiprocess):
+    was_told_to_stop = False
+
+    def handle_int(self) -> None:
+        self.was_told_to_stop = True
+        super().handle_int()
+
+    def handle_term(self) -> None:
+        self.was_told_to_stop = True
+        super().handle_term()
+
+
+def _tell_when_ready(address: str, on_ready: Callable[[str], None]) -> None:
+    with suppress(OSError), urllib.request.urlopen(f"{address}/readyz", timeout=120):  # noqa: S310 - our own address
+        on_ready(address)  # the first worker listens
 
 
 class _Server(uvicorn.Server):
@@ -116,7 +123,9 @@ def _listening(settings: ServerSettings) -> socket.socket:
     except OSError as error:
         raise UsageError(
             f"{settings.host}:{settings.port}: cannot be listened on ({reason(error)})",
-            hint="does a server run there already? --port 0 takes a free one",
+            hint="does a server run there already? --port 0 takes a free one"
+            if error.errno == errno.EADDRINUSE
+            else "is --host an address of this machine?",
         ) from error
     listener.set_inheritable(True)
     return listener

@@ -32,12 +32,16 @@ class ServerSettings(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
+        if not self.host.strip():
+            raise UsageError("--host: is empty", hint="127.0.0.1 for this machine alone, 0.0.0.0 for others too")
+        if self.token is not None and not self.token.strip():
+            raise UsageError("--token: is empty")
         if not is_loopback(self.host) and not self.token:
             raise UsageError(
                 f"--host {self.host}: others can reach it, so it needs --token",
                 hint="choose one that nobody guesses: python3 -c 'import secrets; print(secrets.token_urlsafe())'",
             )
-        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
             raise UsageError("--token: must be printable ASCII characters", hint="letters and digits will do")
         for origin in self.cors_origins:
             if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
@@ -51,9 +55,11 @@ class ServerSettings(Settings, frozen=True):
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`."""
-    if host in LOCAL_NAMES:
+    name = host.lower().removesuffix(".")
+    if name in LOCAL_NAMES:
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(name)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return False

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +65,12 @@ class FfmpegFile:
             descriptor = file.fileno()
             file.seek(0)
         except OSError:  # bytes in memory; ffmpeg goes back and forth in a file
-            copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+            copy = stack.enter_context(_scratch())
             file.seek(0)
             shutil.copyfileobj(file, copy)
             copy.seek(0)
             descriptor = copy.fileno()
-        self._said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._said = stack.enter_context(_scratch())
         self._process = stack.enter_context(
             subprocess.Popen(  # noqa: S603 - no shell, and no name of a file
                 [
@@ -146,3 +146,10 @@ class FfmpegFile:
         lines = self._said.read(1 << 16).decode("utf-8", "replace").strip().splitlines()
         said = lines[-1].removeprefix("/dev/fd/").lstrip("0123456789: ")[:200] if lines else f"exit code {code}"
         return said if code else ""
+
+
+def _scratch() -> BinaryIO:
+    """A file that nobody else sees, in memory where the system can: what is sent to a server reaches no disk."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("escnn"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())

@@ -31,7 +31,9 @@ def serve(
         float, typer.Option(min=1, max=600, help="For a sound to arrive, and for each step of its answer.")
     ] = 60.0,
     queue: Annotated[int, typer.Option(min=1, max=10_000, help="Requests in hand; more are told to try again.")] = 64,
-    requests_per_minute: Annotated[int, typer.Option(min=0, help="Of one address; 0: as many as it likes.")] = 0,
+    requests_per_minute: Annotated[
+        int, typer.Option(min=0, help="Of one address, in each worker; 0: as many as it likes.")
+    ] = 0,
     model: ModelPath = None,
     threads: Threads = None,
     quiet: Quiet = False,

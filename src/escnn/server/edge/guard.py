@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escnn.server.edge.metrics import Metrics
@@ -25,6 +26,7 @@ HEADERS = {
     "cache-control": "no-store",
     "permissions-policy": "microphone=(self)",
 }
+_HOST = re.compile(r"(?:\[(?P<bracketed>[0-9a-fA-F:.]+)\]|(?P<bare>[^:@\[\]]+))(?::\d+)?")
 log = logging.getLogger("escnn.server")
 
 
@@ -41,6 +43,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 0
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -54,8 +58,7 @@ class Guard:
             await send(message)
 
         try:
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            self._check(scope, headers)
+            self._check(scope, Headers(scope=scope))
             await self._app(scope, receive, sending)
         except ProblemError as problem:
             await respond(problem, sending)
@@ -69,10 +72,9 @@ class Guard:
             self._metrics.requests.labels(scope["method"] if status != 405 else "other", path, status).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
 
-    def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
-        host = headers.get("host", "").rpartition("@")[2]
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        if is_loopback(self._settings.host) and not is_loopback(name):
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        hosts = headers.getlist("host")
+        if is_loopback(self._settings.host) and not (len(hosts) == 1 and is_loopback(_name(hosts[0]))):
             # A page elsewhere whose name leads to this machine may not ask in its visitor's browser.
             raise ProblemError(421, "this server answers as localhost only")
         if self._settings.token and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
@@ -84,6 +86,12 @@ class Guard:
         if scope["method"] == "POST":
             client = scope.get("client")
             self._rates.count(client[0] if client else "")
+
+
+def _name(host: str) -> str:
+    """The name or address in a header `Host`, without its port."""
+    found = _HOST.fullmatch(host)
+    return (found["bare"] or found["bracketed"]) if found else ""
 
 
 class _Rates:
@@ -112,10 +120,6 @@ async def respond(problem: ProblemError, send: Send) -> None:
     """Send the answer to a request that ends with a problem."""
     body = msgspec.json.encode(problem.body())
     headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
-    if problem.status == 401:
-        headers["www-authenticate"] = "Bearer"
-    if problem.status in (408, 413):
-        headers["connection"] = "close"  # what else is being sent is not read
     await send(
         {
             "type": "http.response.start",

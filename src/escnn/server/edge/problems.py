@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from escnn.errors import AudioError
@@ -25,7 +24,11 @@ class ProblemError(Exception):
         super().__init__(message)
         self.status, self.message, self.hint = status, message, hint
         self.code = code or OTHERS[status]
-        self.headers: Mapping[str, str] = {"retry-after": str(RETRY_SECONDS)} if retry else {}
+        self.headers: dict[str, str] = {"retry-after": str(RETRY_SECONDS)} if retry else {}
+        if status == 401:
+            self.headers["www-authenticate"] = "Bearer"
+        if status in (408, 413):
+            self.headers["connection"] = "close"  # what else is being sent is not read
 
     def body(self) -> dict[str, Any]:
         """As JSON types."""

@@ -25,7 +25,7 @@ const ask = async (address, options = {}) => {
     }
     if (response.ok) return response;
     if (response.status === 401) {
-      await tokenGiven();
+      await tokenGiven(headers.authorization);
       continue;
     }
     const { error } = await response.json().catch(() => ({ error: { message: `The server says ${response.status}.` } }));
@@ -33,18 +33,27 @@ const ask = async (address, options = {}) => {
   }
 };
 
-const tokenGiven = () => {
+// Resolves once there is another token than the one that was refused.
+const tokenGiven = (refused) => {
+  if (token && refused !== `Bearer ${token}`) return Promise.resolve();
+  byId("problem").textContent = refused ? "That is not this server’s token." : "";
   askedForToken ??= new Promise((given) => {
     const form = byId("ask-token");
     form.hidden = false;
     byId("token").focus();
-    form.addEventListener("submit", (event) => {
+    form.onsubmit = (event) => {
       event.preventDefault();
-      token = byId("token").value;
+      const typed = byId("token").value.trim();
+      if (!/^[\x20-\x7e]+$/.test(typed)) {
+        byId("problem").textContent = "That is not this server’s token: it has no such letters.";
+        return;
+      }
+      byId("problem").textContent = "";
+      token = typed;
       form.hidden = true;
       askedForToken = null;
       given();
-    }, { once: true });
+    };
   });
   return askedForToken;
 };

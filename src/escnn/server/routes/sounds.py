@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from escnn.errors import AudioError
 from escnn.inference import formats
-from escnn.server.edge.body import read_base64_sound, read_sound
+from escnn.server.edge.body import Share, read_base64_sound, read_sound
 from escnn.server.edge.problems import ProblemError, busy, unreadable
 from escnn.server.engine import AnalysisError, BusyError, Engine
 from escnn.server.model_project import CLASSES
+from escnn.server.workers.analyzer import Kind
 
+Answer = TypeVar("Answer")
 router = APIRouter(tags=["sounds"])
 TopK = Annotated[int, Query(ge=1, le=1_000, description="How many classes to name.")]
 MinScore = Annotated[float, Query(ge=0, le=1, description="Name no class below this score.")]
@@ -76,24 +80,47 @@ async def taken_on(request: Request) -> AsyncIterator[Engine]:
     engine: Engine = request.app.state.engine
     try:
         with engine.place(), request.app.state.metrics.in_hand.track_inprogress():
-            yield engine
-    except BusyError as error:
+            async with asyncio.timeout(engine.settings.timeout_seconds):
+                yield engine
+    except (BusyError, TimeoutError) as error:
         raise busy() from error
     except AudioError as error:
         raise unreadable(error) from error
     except AnalysisError as error:
-        raise ProblemError(501, str(error), hint="ask for JSON") from error
+        raise ProblemError(501 if error.is_missing else 503, str(error), hint=error.hint) from error
 
 
-async def sound_of(request: Request) -> tuple[bytes, str]:
+async def unless_gone(request: Request, answer: Coroutine[Any, Any, Answer]) -> Answer:
+    """The answer, unless the client goes away: then what waits is not worked on."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ProblemError(400, "the connection was cut")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def sound_of(request: Request, share: Share) -> tuple[bytes, str]:
     """The sound that was sent, and its name."""
     settings = request.app.state.engine.settings
-    return await read_sound(request, settings.max_bytes, settings.timeout_seconds, request.app.state.budget)
+    return await read_sound(request, settings.max_bytes, settings.timeout_seconds, share)
 
 
 def wants(request: Request, kind: str) -> bool:
     """Whether the answer shall be of a media type other than JSON."""
-    return kind in request.headers.get("accept", "")
+    for part in request.headers.get("accept", "").lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name == kind:
+            return not any(re.fullmatch(r"q=0(\.0*)?", parameter) for parameter in parameters)
+    return False
 
 
 @router.post(
@@ -107,9 +134,10 @@ async def predict(
     request: Request, top_k: TopK = 5, min_score: MinScore = 0.0, windows: Windows = False, name: Name = "sound"
 ) -> Response:
     """The document that `escnn predict` writes; with `Accept: text/csv` its rows."""
-    content, told = await sound_of(request)
-    async with taken_on(request) as engine:
-        prediction = await engine.predict(content, told)
+    with request.app.state.budget.share() as share:
+        content, told = await sound_of(request, share)
+        async with taken_on(request) as engine:
+            prediction = await unless_gone(request, engine.predict(content, told))
     request.app.state.metrics.sound_seconds.inc(prediction.seconds)
     document = prediction.to_json(top_k=top_k, min_score=min_score, windows=windows)
     if wants(request, "text/csv"):
@@ -127,11 +155,12 @@ async def predict(
 )
 async def analyze(request: Request, top_k: TopK = 5, name: Name = "sound") -> Response:
     """Scores, waveform, spectrogram, feature maps and evidence; with `Accept: text/html` the page of `visualize`."""
-    content, told = await sound_of(request)
-    as_page = wants(request, "text/html")
-    async with taken_on(request) as engine:
-        answer = await engine.analyze("page" if as_page else "analysis", content, told, top_k)
-    return Response(answer, media_type="text/html; charset=utf-8" if as_page else "application/json")
+    kind: Kind = "page" if wants(request, "text/html") else "analysis"
+    with request.app.state.budget.share() as share:
+        content, told = await sound_of(request, share)
+        async with taken_on(request) as engine:
+            answer = await unless_gone(request, engine.analyze(kind, content, told, top_k))
+    return Response(answer, media_type="text/html; charset=utf-8" if kind == "page" else "application/json")
 
 
 @router.post(
@@ -144,7 +173,8 @@ async def analyze(request: Request, top_k: TopK = 5, name: Name = "sound") -> Re
 async def inference(request: Request) -> Response:
     """The three best classes, every feature map, the spectrogram and the waveform of a sound in base64."""
     settings = request.app.state.engine.settings
-    content = await read_base64_sound(request, settings.max_bytes, settings.timeout_seconds, request.app.state.budget)
-    async with taken_on(request) as engine:
-        answer = await engine.analyze("inference", content, "audio_data", CLASSES)
+    with request.app.state.budget.share() as share:
+        content = await read_base64_sound(request, settings.max_bytes, settings.timeout_seconds, share)
+        async with taken_on(request) as engine:
+            answer = await unless_gone(request, engine.analyze("inference", content, "audio_data", CLASSES))
     return Response(answer, media_type="application/json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 router = APIRouter(tags=["state"])
 
@@ -21,7 +22,7 @@ async def readyz() -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics", summary="What was counted, for Prometheus.", response_class=Response)
+@router.get("/metrics", summary="What was counted, for Prometheus.", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """What was counted so far."""
     return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

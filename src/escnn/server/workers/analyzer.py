@@ -17,7 +17,7 @@ from escnn.errors import AudioError, EscnnError
 from escnn.inference.classifier import Classifier
 from escnn.server.model_project import inference_document
 from escnn.server.workers.decoder import Decoded, Undecoded
-from escnn.server.workers.process import leave_signals_to_the_server
+from escnn.server.workers.process import leave_signals_to_the_server, tell_ready
 
 Kind = Literal["analysis", "page", "inference"]
 
@@ -42,16 +42,20 @@ class Unanalyzed(msgspec.Struct, frozen=True, tag="unanalyzed"):
 
     message: str
     hint: str | None
+    is_missing: bool = False  # a package that it takes
 
 
-def serve(connection: Connection, model: str | None) -> None:
-    """Analyze what comes through `connection` until it is closed."""
+def serve(connection: Connection, model: str | None, sha256: str) -> None:
+    """Analyze what comes through `connection` until it is closed, with the model whose file has this hash."""
     leave_signals_to_the_server()
     classifier = Classifier.load(model)
+    same = classifier.card.sha256 == sha256
+    tell_ready(connection)
     with suppress(EOFError, OSError):
         while True:
             request = msgspec.msgpack.decode(connection.recv_bytes(), type=AnalyzeRequest)
-            connection.send_bytes(msgspec.msgpack.encode(_answer(request, classifier)))
+            other = Unanalyzed("the model was replaced while the server ran", "start the server again")
+            connection.send_bytes(msgspec.msgpack.encode(_answer(request, classifier) if same else other))
 
 
 def _answer(request: AnalyzeRequest, classifier: Classifier) -> Analyzed | Undecoded | Unanalyzed:
@@ -66,7 +70,7 @@ def _answer(request: AnalyzeRequest, classifier: Classifier) -> Analyzed | Undec
     except EscnnError as error:
         return Unanalyzed(error.message, error.hint)
     except ImportError as error:
-        return Unanalyzed(f"the page takes {error.name}, which is not installed", "ask for JSON")
+        return Unanalyzed(f"this server makes no pages: {error.name} is not installed", "ask for JSON", is_missing=True)
 
 
 def analyze_decoded(request: AnalyzeRequest, classifier: Classifier) -> Analysis:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
@@ -13,7 +12,7 @@ from escnn.audio.decoding import open_sound
 from escnn.audio.log_mel import AudioConfig, LogMel
 from escnn.audio.windows import read_windows
 from escnn.errors import AudioError, ErrorCode
-from escnn.server.workers.process import leave_signals_to_the_server
+from escnn.server.workers.process import leave_signals_to_the_server, tell_ready
 
 MEMORY = 1 << 30  # bytes of address space beyond what the process has when it starts
 
@@ -55,6 +54,7 @@ def serve(connection: Connection, audio: AudioConfig) -> None:
     leave_signals_to_the_server()
     _limit_memory()
     log_mels = LogMel(audio)
+    tell_ready(connection)
     with suppress(EOFError, OSError):
         while True:
             request = msgspec.msgpack.decode(connection.recv_bytes(), type=DecodeRequest)
@@ -82,10 +82,7 @@ def _decode(request: DecodeRequest, audio: AudioConfig, log_mels: LogMel) -> Dec
         if request.as_samples:
             parts += reader.blocks(audio.sample_rate, longest_seconds=request.max_seconds)
         else:
-            most = math.ceil(request.max_seconds / audio.clip_seconds)
-            for number, window in read_windows(reader, audio):
-                if number > most:
-                    raise too_long
+            for number, window in read_windows(reader, audio, longest_seconds=request.max_seconds):
                 numbers.append(number)
                 parts.append(log_mels(window[None])[0])
         sha256 = reader.sha256()

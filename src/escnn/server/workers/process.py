@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+START_SECONDS = 60.0
+_READY = b"ready"
 Serve = Callable[..., None]  # called in the process with its end of the connection, then the arguments
 
 
@@ -32,6 +34,7 @@ class WorkerProcess:
         self._serve, self._arguments = serve, arguments
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
+        self._is_ready = False
 
     def start(self) -> Connection:
         """Start it, unless it runs."""
@@ -41,6 +44,7 @@ class WorkerProcess:
             self._connection, theirs = context.Pipe()
             self._process = context.Process(target=self._serve, args=(theirs, *self._arguments), daemon=True)
             self._process.start()
+            self._is_ready = False
             theirs.close()  # so that its end is noticed
         return self._connection
 
@@ -52,6 +56,7 @@ class WorkerProcess:
             TookTooLongError: there was none after so many `seconds`, and it was stopped.
         """
         connection = self.start()
+        self._wait_until_ready(connection)
         late = threading.Event()
 
         def stop() -> None:
@@ -68,6 +73,16 @@ class WorkerProcess:
             raise (TookTooLongError if late.is_set() else ProcessDiedError) from error
         finally:
             timer.cancel()
+
+    def _wait_until_ready(self, connection: Connection) -> None:
+        """What it imports and loads counts for no question."""
+        try:
+            if not self._is_ready and (not connection.poll(START_SECONDS) or connection.recv_bytes() != _READY):
+                raise EOFError
+            self._is_ready = True
+        except (EOFError, OSError) as error:
+            self.stop()
+            raise ProcessDiedError from error
 
     def stop(self) -> None:
         """End it at once."""
@@ -116,6 +131,11 @@ class Pool:
             return worker.ask(message, seconds)
         finally:
             self._idle.put(worker)
+
+
+def tell_ready(connection: Connection) -> None:
+    """The process has what it needs, and waits for questions."""
+    connection.send_bytes(_READY)
 
 
 def leave_signals_to_the_server() -> None:
