@@ -16,11 +16,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from escnn.server.edge.problems import ProblemError, busy
 
-BUDGET = 256_000_000  # bytes of all bodies that are being read
+BUDGET = 256_000_000  # bytes of all bodies that are held
 FRAMING = 16_384  # bytes that a form may add to a sound
 LONGEST_NAME = 255
 SOUNDS = ("audio/", "video/", "application/octet-stream", "application/ogg", "application/x-")
-FORM, JSON = "multipart/form-data", "application/json"
+FORM = "multipart/form-data"
 
 
 class Budget:
