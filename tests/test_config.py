@@ -72,6 +72,8 @@ def test_no_number_is_beyond_a_bound(width: float) -> None:
         ({"room": 3}, "room: expected object"),
         ({"room": {"walls": "glass"}}, r"room\.walls: must be one of brick, felt"),
         ({"room": {"doors": 1}}, "room: unknown setting 'doors'"),
+        ({"room": {"walls": "\ud800"}}, "holds text that is no Unicode"),
+        ({"\ud800": 1}, "holds text that is no Unicode"),
         ([], "expected object"),
         (None, "expected object"),
     ],

@@ -11,6 +11,7 @@ import msgspec
 
 from escnn.errors import UsageError, closest
 
+_NO_UNICODE = "holds text that is no Unicode"
 Config = TypeVar("Config", bound=msgspec.Struct)
 
 
@@ -29,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 msgspec.convert(value, kind)
             except msgspec.ValidationError as error:
                 raise UsageError(f"{name} {_short(value)}: {_expected(kind, error)}") from error
+            except UnicodeEncodeError as error:
+                raise UsageError(f"{name}: {_NO_UNICODE}") from error
 
 
 def to_json(settings: msgspec.Struct) -> dict[str, Any]:
@@ -50,6 +53,8 @@ def from_json(cls: type[Config], document: Any, where: str = "config") -> Config
         said = message.replace("Object contains unknown field", "unknown setting").replace("`", "'")
         said = f"{said:.100}" if unknown else _expected(kind, error)
         raise UsageError(f"{where}{f', {place}' if place else ''}: {said}", hint=hint) from error
+    except UnicodeEncodeError as error:  # half of a pair of surrogates, which JSON and file names can hold
+        raise UsageError(f"{where}: {_NO_UNICODE}") from error
 
 
 def changed(settings: Config, changes: Iterable[str]) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -187,6 +188,7 @@ def _list(case: Case, rng: Random, work: Path, names: list[str]) -> None:
     fitting = all(line.strip() and not set(line) & set(b"\r\n") for line in lines)
     if rng.random() < 0.2:
         listed, fitting = mutate(listed, rng), False
+        listed = re.sub(rb"(?m)^[/.]+\r?$", b"nothing", listed)  # the whole file system would be read
     if not fitting or listed[:1] in (b"\xef", b"\xff", b"\xfe"):  # as the marks of Unicode begin
         case.sounds = None
     if rng.random() < 0.5:
