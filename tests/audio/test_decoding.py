@@ -221,6 +221,17 @@ def test_a_sound_beyond_the_cap_is_refused_not_loaded(write_sound: Writer, monke
     assert caught.value.code == "too_long"
 
 
+def test_a_sound_that_is_too_long_by_its_header_is_not_read_for_hours(
+    write_sound: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_sound("a.wav", tone(440, 30.0, 8_000))
+    monkeypatch.setattr("escnn.audio.formats.sound_file.SoundFile.blocks", lambda _: pytest.fail("it was read"))
+    for source in (path, path.read_bytes()):
+        with open_sound(source) as reader, pytest.raises(AudioError) as caught:
+            list(reader.blocks(longest_seconds=5.0))
+        assert caught.value.code == "too_long"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="file names are bytes on POSIX only")
 def test_a_name_that_is_not_utf8_can_be_read(tmp_path: Path, write_sound: Writer) -> None:
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.raw"))

@@ -79,11 +79,12 @@ def test_the_package_runs_as_a_module() -> None:
     assert subprocess.run([*ESCNN, "--version"], capture_output=True, text=True, check=True).stdout.startswith("escnn ")
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "visualize"])
 def test_every_choice_is_completed_by_the_shell(command: str) -> None:
     asked = {
         "train": ("--preset", {"default", "quick", "baseline-resnet34"}),
-        "predict": ("--format", {"csv", "table"}),
+        "predict": ("--runtime", {"auto", "onnx", "torch"}),
+        "visualize": ("--class", {"dog", "chirping_birds"}),
     }
     option, values = asked.get(command, ("--device", {"auto", "cuda"}))
     environment = {

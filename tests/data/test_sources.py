@@ -36,7 +36,15 @@ def test_even_two_sounds_a_class_can_be_held_out_and_learnt(tmp_path: Path) -> N
         (tmp_path / label).mkdir()
         for number in range(2):
             soundfile.write(tmp_path / label / f"{number}.wav", tone(440 + number + 9 * ord(label), 0.1, 8_000), 8_000)
-    assert Counter(clip.fold for clip in open_dataset(tmp_path).clips) == {4: 2, 5: 2}
+    assert Counter(clip.fold for clip in open_dataset(tmp_path).clips) == {5: 2, 4: 1, 3: 1}
+
+
+def test_small_classes_are_spread_over_the_folds(tmp_path: Path) -> None:
+    for number, label in enumerate("abcdefgh"):
+        (tmp_path / label).mkdir()
+        for clip in range(2):
+            soundfile.write(tmp_path / label / f"{clip}.wav", tone(440 + 40 * number + clip, 0.1, 8_000), 8_000)
+    assert Counter(clip.fold for clip in open_dataset(tmp_path).clips) == {5: 8, 4: 2, 3: 2, 2: 2, 1: 2}
 
 
 @pytest.mark.parametrize("what", ["nothing", "no folder"])

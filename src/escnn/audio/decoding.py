@@ -42,6 +42,7 @@ SHORTEST_SECONDS = 0.01
 LONGEST_SECONDS = 24 * 3600.0  # of a stream of blocks
 LONGEST_WAVEFORM_SECONDS = 3600.0  # of a sound that is held in memory as one array
 STEP = 2.0**-15  # of 16 bits: what varies by no more is silent
+FEWEST_BYTES = 500  # of a second of sound: a header that promises more than its file can hold is read, not believed
 TOLERANCE_SECONDS = 0.01  # between what a header promises and what is there
 
 _CONVERT_HINT = "supported are wav, flac, ogg, opus, mp3 and aiff; convert with `ffmpeg -i IN out.wav`"
@@ -137,15 +138,16 @@ class SoundReader:
             yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
 
     def _decoded(self, longest_seconds: float) -> Iterator[Block]:
+        too_long = AudioError(
+            f"{self.name}: longer than {longest_seconds:g} seconds", code="too_long", hint="cut it into parts"
+        )
+        if self._is_truly(longest_seconds):
+            raise too_long
         try:
             for block in self._sound.blocks():
                 self._frames += len(block)
                 if self.seconds > longest_seconds:
-                    raise AudioError(
-                        f"{self.name}: longer than {longest_seconds:g} seconds",
-                        code="too_long",
-                        hint="cut it into parts",
-                    )
+                    raise too_long
                 yield block
         except DECODING_ERRORS as error:
             raise AudioError(
@@ -153,6 +155,13 @@ class SoundReader:
             ) from error
         except OSError as error:
             raise _unreadable(self.name, error) from error
+
+    def _is_truly(self, longer_than: float) -> bool:
+        """Whether the header says so, and the file is large enough for it to be true."""
+        declared = self.declared_seconds or 0.0
+        if declared <= longer_than or self._file is None:
+            return False
+        return self._file.seek(0, os.SEEK_END) >= FEWEST_BYTES * declared
 
     def _check(self, silenced: int) -> None:
         """Raise an error where all that was read is no sound; so many of its samples were `silenced`."""

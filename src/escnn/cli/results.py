@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from escnn.cli.console import Console, printable
 from escnn.cli.options import Format
 from escnn.cli.tables import prediction_table
 from escnn.files import appended_lines, output_file
 from escnn.inference import formats
+
+if TYPE_CHECKING:
+    from escnn.inference.prediction import Prediction
 
 
 @contextmanager
@@ -51,3 +54,27 @@ def results(
             yield console.json_document
         else:
             yield lambda document: write(json.dumps(document))
+
+
+class SoundWarnings:
+    """The warnings about sounds; that of missing treble for the first alone: a night of them would hide the others."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._without_treble = 0
+
+    def __call__(self, prediction: Prediction) -> None:
+        """Print those about a sound."""
+        from escnn.audio.windows import NOTHING_ABOVE
+
+        for text in prediction.warnings:
+            if not (text.startswith(NOTHING_ABOVE) and self._without_treble):
+                self._console.warning(f"{prediction.name}: {text}")
+            self._without_treble += text.startswith(NOTHING_ABOVE)
+
+    def end(self) -> None:
+        """Say how many sounds lack treble, where there are several."""
+        if self._without_treble > 1:
+            self._console.warning(
+                f"{self._without_treble} sounds lack treble that the model hears: their results say how much"
+            )

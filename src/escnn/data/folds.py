@@ -51,26 +51,35 @@ def split(dataset: Dataset, fold: int, validation_fold: int | None) -> Split:
 
 
 def deal(
-    contents: Sequence[str], seed: int, known: Mapping[str, int] | None = None, folds: Sequence[int] = ALL
+    contents: Sequence[str],
+    seed: int,
+    known: Mapping[str, int] | None = None,
+    folds: Sequence[int] = ALL,
+    turn: int = 0,
 ) -> list[int]:
     """The folds of a class's clips, which follow from what they hold: not from their names, and not from their order.
 
-    Where some have a fold already, only the others are dealt: each to the fold that has fewest of the class, from the
-    last one down, so that even a class of two clips has one in the last fold and one outside. Copies stay together.
+    Where some have a fold already, only the others are dealt: each to the fold that has fewest of the class. Of equals
+    the last one comes first, so that even a class of two clips has one in it and one outside; the others take turns, so
+    that several small classes do not all lie in the same. Copies stay together.
 
     Args:
         contents: the hash of every clip's content.
         seed: of the order in which they are dealt.
         known: folds of some contents.
         folds: those to deal to.
+        turn: of the class among the others.
     """
+    last, *others = sorted(folds, reverse=True)
+    start = turn % len(others) if others else 0
+    order = [last, *others[start:], *others[:start]]
     copies = Counter(contents)
     fold_of = {content: fold for content, fold in (known or {}).items() if content in copies}
     filled = Counter(dict.fromkeys(folds, 0))
     for content, fold in fold_of.items():
         filled[fold] += copies[content]
     for content in sorted(copies.keys() - fold_of.keys(), key=lambda content: _shuffled(seed, content)):
-        fold_of[content] = min(folds, key=lambda fold: (filled[fold], -fold))
+        fold_of[content] = min(order, key=lambda fold: filled[fold])
         filled[fold_of[content]] += copies[content]
     return [fold_of[content] for content in contents]
 
@@ -83,7 +92,7 @@ def with_folds_dealt(
     for class_id in range(len(dataset.labels)):
         names = [clip.name for clip in dataset.clips if clip.class_id == class_id]
         contents = [dataset.hashes[name] for name in names]
-        fold_of |= zip(names, deal(contents, seed, known, folds), strict=True)
+        fold_of |= zip(names, deal(contents, seed, known, folds, class_id), strict=True)
     return dataset.with_folds(fold_of)
 
 

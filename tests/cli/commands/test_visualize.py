@@ -1,10 +1,20 @@
 """`escnn visualize` as a user meets it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import escnn
+from conftest import escnn, tone
+
+
+def test_missing_treble_is_told_once_a_command(write_sound: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        write_sound(name, tone(440, 5.0, 8_000))
+    sounds = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    said = escnn("visualize", *sounds, "--out", tmp_path / "out", "--layers", "conv1").stderr
+    assert said.count("nothing above") == 1
+    assert "2 sounds lack treble" in said
 
 
 def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path: Path) -> None:

@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from msgspec import to_builtins
 
-from escnn.cli.console import Console
 from escnn.cli.options import (
     PATH,
     Device,
@@ -28,9 +27,6 @@ from escnn.cli.options import (
     console_of,
 )
 from escnn.errors import UsageError
-
-if TYPE_CHECKING:
-    from escnn.inference.prediction import Prediction
 
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -74,7 +70,7 @@ def predict(
     from escnn import files
     from escnn.audio import inputs
     from escnn.cli import progress
-    from escnn.cli.results import results
+    from escnn.cli.results import SoundWarnings, results
     from escnn.inference import resume as resuming
 
     console = console_of(ctx)
@@ -107,7 +103,7 @@ def predict(
     )
     more = {"settings": to_builtins(settings)} if resume else {}
     left_out: Counter[str] = Counter()
-    without_treble = 0
+    tell = SoundWarnings(console)
     listed = inputs.list_sounds(names, left_out)
     _refuse_to_replace_a_sound(out, listed)
     with (
@@ -127,10 +123,9 @@ def predict(
                 failures += 1
                 console.error(result.error)
             else:
-                without_treble += _tell_warnings(console, result, without_treble)
+                tell(result)
             show(result.to_json(top_k=top_k, min_score=min_score, windows=windows) | more)
-    if without_treble > 1:
-        console.warning(f"{without_treble} sounds lack treble that the model hears: their results say how much")
+    tell.end()
     console.left_out(left_out)
     if before.failures:
         console.warning(f"{out}: {before.failures} of the sounds named before could not be read")
@@ -143,17 +138,6 @@ def predict(
 def _refuse_to_replace_a_sound(out: Path | None, listed: Iterable[str | Path]) -> None:
     if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
         raise UsageError(f"--out {out}: is one of the sounds", hint="write into another file")
-
-
-def _tell_warnings(console: Console, prediction: Prediction, without_treble: int) -> int:
-    """Print the warnings about a sound, that of missing treble for the first alone; how many of those it has."""
-    from escnn.audio.windows import NOTHING_ABOVE
-
-    missing = [text for text in prediction.warnings if text.startswith(NOTHING_ABOVE)]
-    for text in prediction.warnings:
-        if text not in missing or not without_treble:  # a night of them would hide the others
-            console.warning(f"{prediction.name}: {text}")
-    return len(missing)
 
 
 def _output_format(asked: Format | None, *, one: bool) -> Format:

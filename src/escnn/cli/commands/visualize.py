@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,20 @@ from escnn.cli.console import Console
 from escnn.cli.options import PATH, Device, DeviceName, ModelPath, Quiet, Verbose, console_of
 
 if TYPE_CHECKING:
+    from escnn.cli.results import SoundWarnings
     from escnn.inference.prediction import Prediction
+
+
+def _labels_of_the_model(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What the shell offers for --class."""
+    from escnn.errors import EscnnError
+    from escnn.model.model_file import read_model
+
+    try:
+        labels = read_model(ctx.params.get("model") or os.environ.get("ESCNN_MODEL") or None, lazily=True).card.labels
+    except EscnnError:
+        return []
+    return [label for label in labels if label.startswith(incomplete)]
 
 
 def visualize(
@@ -24,7 +38,13 @@ def visualize(
     ),
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", metavar="LABEL", help="Show the evidence for this class, too.")
+        list[str] | None,
+        typer.Option(
+            "--class",
+            metavar="LABEL",
+            help="Show the evidence for this class, too.",
+            autocompletion=_labels_of_the_model,
+        ),
     ] = None,
     channels: Annotated[int, typer.Option(min=0, max=64, help="Strongest channels to show of every layer.")] = 8,
     layers: Annotated[
@@ -43,6 +63,7 @@ def visualize(
     """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared."""
     from escnn.audio import inputs
     from escnn.cli import progress
+    from escnn.cli.results import SoundWarnings
 
     console = console_of(ctx)
     names = inputs.collect_inputs(audio, None, console.stdin)
@@ -63,7 +84,7 @@ def visualize(
     asked: dict[str, Any] = {"classes": classes or (), "top_k": top_k}
     options: dict[str, Any] = {"layers": shown, "channels": channels, "colormap": colormap, "command": sys.argv[1:]}
     check_output_folder(out, force=force)
-    failures = 0
+    failures, tell = 0, SoundWarnings(console)
     left_out: Counter[str] = Counter()
     if inputs.is_one_sound(names):
         source, name = inputs.one_sound(names[0], console.stdin)
@@ -72,7 +93,7 @@ def visualize(
         with console.working("drawing"):
             remove_page(output_folder(out, force=force))
             page = analysis.save(out, top_k=top_k, **options)
-        _show(console, analysis.prediction)
+        _show(console, tell, analysis.prediction)
     else:
         page = output_folder(out, force=force) / "index.html"
         remove_pages(out)
@@ -84,7 +105,8 @@ def visualize(
                     failures += 1
                     console.error(result.error)
                 else:
-                    _show(console, result)
+                    _show(console, tell, result)
+    tell.end()
     console.left_out(left_out)
     console.result(str(page))
     if open_page and typer.launch(str(page.absolute())):
@@ -93,9 +115,8 @@ def visualize(
         raise typer.Exit(3)
 
 
-def _show(console: Console, prediction: Prediction) -> None:
+def _show(console: Console, tell: SoundWarnings, prediction: Prediction) -> None:
     """What a sound was named, and the warnings about it."""
-    for text in prediction.warnings:
-        console.warning(f"{prediction.name}: {text}")
+    tell(prediction)
     label, _, score = prediction.top(1)[0]
     console.message(f"{prediction.name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")
