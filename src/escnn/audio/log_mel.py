@@ -6,6 +6,7 @@ The torch version beside it (`network.log_mel`) takes the same parameters, serve
 from __future__ import annotations
 
 import math
+import threading
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -72,6 +73,19 @@ def normalize(decibels: Values, normalization: Normalization) -> Values:
     return normalized
 
 
+class _Work:
+    """Memory for the steps of a spectrogram, kept from window to window: fresh pages would cost more than the sums.
+
+    It is so little, but for the window itself, that it stays in a core's cache.
+    """
+
+    def __init__(self, n_fft: int, samples: int) -> None:
+        self.padded = np.zeros(samples + n_fft, dtype=np.float32)  # a window, with silence before and after it
+        self.framed = np.empty((BLOCK_FRAMES, n_fft), dtype=np.float32)
+        self.spectrum: NDArray[Any] = np.empty((BLOCK_FRAMES, n_fft // 2 + 1), dtype=np.complex64)
+        self.power, self.product = np.empty((2, BLOCK_FRAMES, n_fft // 2 + 1), dtype=np.float32)
+
+
 class LogMel:
     """Waveforms ``(windows, time)`` to decibels ``(windows, mels, frames)``, float32 all the way.
 
@@ -99,34 +113,37 @@ class LogMel:
         self._rising[bins[inside]] = filters[between[inside], bins[inside]]
         inside = between > 0
         self._falling[bins[inside]] = filters[between[inside] - 1, bins[inside]]
+        self._local = threading.local()
 
     def __call__(self, windows: Array) -> Array:
         """Log-mels in dB of waveforms at ``config.sample_rate``; what lies beyond their ends is silence."""
-        config = self.config
-        padded = np.pad(windows, ((0, 0), (config.n_fft // 2,) * 2))
+        config, work = self.config, self._work_of_this_thread(windows.shape[1])
         frames = 1 + windows.shape[1] // config.hop_length
         decibels = np.empty((len(windows), config.n_mels, frames), dtype=np.float32)
-        # Memory for the steps, taken once, and so little that it stays in a core's cache: fresh pages, or the whole
-        # spectrogram at each step, would cost a third of the time.
-        framed = np.empty((BLOCK_FRAMES, config.n_fft), dtype=np.float32)
-        spectrum: NDArray[Any] = np.empty((BLOCK_FRAMES, config.n_fft // 2 + 1), dtype=np.complex64)
-        power, work = np.empty((2, *spectrum.shape), dtype=np.float32)
-        for samples, mel in zip(padded, decibels, strict=True):
-            shifted = np.lib.stride_tricks.sliding_window_view(samples, config.n_fft)[:: config.hop_length]
+        half = config.n_fft // 2
+        for samples, mel in zip(windows, decibels, strict=True):
+            work.padded[half : half + len(samples)] = samples
+            shifted = np.lib.stride_tricks.sliding_window_view(work.padded, config.n_fft)[:: config.hop_length]
             for start in range(0, frames, BLOCK_FRAMES):
                 block = shifted[start : start + BLOCK_FRAMES]
                 count = len(block)
-                found = np.multiply(block, self._window, out=framed[:count])
-                bins = np.fft.rfft(found, axis=1, out=spectrum[:count])
-                square = np.square(bins.real, out=power[:count])
-                square += np.square(bins.imag, out=work[:count])
-                rising = self._sums(np.multiply(square, self._rising, out=work[:count]))[:, :-1]
-                falling = self._sums(np.multiply(square, self._falling, out=work[:count]))[:, 1:]
+                framed = np.multiply(block, self._window, out=work.framed[:count])
+                bins = np.fft.rfft(framed, axis=1, out=work.spectrum[:count])
+                power = np.square(bins.real, out=work.power[:count])
+                power += np.square(bins.imag, out=work.product[:count])
+                rising = self._sums(np.multiply(power, self._rising, out=work.product[:count]))[:, :-1]
+                falling = self._sums(np.multiply(power, self._falling, out=work.product[:count]))[:, 1:]
                 mel[:, start : start + count] = (rising + falling).T
         np.log10(np.maximum(decibels, 1e-20, out=decibels), out=decibels)
         decibels *= 10
         decibels -= full_scale_db(config)
         return np.maximum(decibels, np.float32(config.floor_db), out=decibels)
+
+    def _work_of_this_thread(self, samples: int) -> _Work:
+        work: _Work | None = getattr(self._local, "work", None)
+        if work is None or len(work.padded) != samples + self.config.n_fft:
+            work = self._local.work = _Work(self.config.n_fft, samples)
+        return work
 
     def _sums(self, values: Array) -> Array:
         """Sums over the bins between neighbouring edges: (frames, bins) to (frames, mels + 1)."""

@@ -53,6 +53,7 @@ def serve(connection: Connection, audio: AudioConfig) -> None:
     """Decode what comes through `connection` until it is closed."""
     leave_signals_to_the_server()
     _limit_memory()
+    _keep_freed_memory()
     log_mels = LogMel(audio)
     tell_ready(connection)
     with suppress(EOFError, OSError):
@@ -95,6 +96,14 @@ def _decode(request: DecodeRequest, audio: AudioConfig, log_mels: LogMel) -> Dec
         numbers,
         (np.concatenate(parts) if request.as_samples else np.stack(parts)).tobytes(),
     )
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed: to be given fresh pages takes as long as to decode a sound.
+
+    It hands back at once what is larger than the largest block that was freed so far, up to 32 MB.
+    """
+    np.empty(31 << 20, dtype=np.uint8)
 
 
 def _limit_memory() -> None:
