@@ -60,7 +60,7 @@ class Client:
 
     async def post(self, request: bytes) -> tuple[int, dict[str, str]]:
         """Status and headers of the answer."""
-        if self._streams is None:
+        if self._streams is None or self._streams[0].at_eof():  # idle for too long: the server has let it go
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         writer.write(request)

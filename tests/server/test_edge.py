@@ -132,6 +132,15 @@ def test_an_analysis_that_fails_is_no_missing_package(server: TestClient, monkey
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
 
 
+def test_too_many_at_once_are_told_when_to_come_back(server: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("escnn.server.edge.guard.MOST_REQUESTS", 0)
+    answer = server.get("/v1/model")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    monkeypatch.undo()
+    assert server.get("/v1/model").status_code == 200
+
+
 @pytest.mark.parametrize("route", ["/", "/healthz", "/v1/model", "/nothing", "/v1/predict"])
 def test_every_answer_tells_browsers_to_be_careful(server: TestClient, route: str) -> None:
     headers = server.get(route).headers

@@ -23,7 +23,7 @@ from escnn.server.edge.metrics import SHARED_FOLDER
 from escnn.server.edge.protocol import Protocol
 from escnn.server.settings import VARIABLE, ServerSettings
 
-CONNECTIONS = 1_000  # that are open at once
+CONNECTIONS = 10_000  # that are open at once; beyond, uvicorn refuses without saying when to come back
 GRACE_SECONDS = 20  # to end what is in hand
 
 
@@ -39,6 +39,7 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
         UsageError: the address is taken, or cannot be listened on.
         ModelError: there is no such model.
     """
+    _allow_many_connections()
     read_model(settings.model, lazily=True)  # what is wrong with it is told here, and not by a process
     with _listening(settings) as listener, ExitStack() as stack:
         host, port = listener.getsockname()[:2]
@@ -129,6 +130,16 @@ def _listening(settings: ServerSettings) -> socket.socket:
         ) from error
     listener.set_inheritable(True)
     return listener
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system lets this process have; many begin with 1,024."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = hard if 0 < hard < 2 * CONNECTIONS else 2 * CONNECTIONS
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _logging(verbose: bool) -> dict[str, Any]:

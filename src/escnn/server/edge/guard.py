@@ -13,10 +13,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escnn.server.edge.metrics import Metrics
-from escnn.server.edge.problems import ProblemError
+from escnn.server.edge.problems import ProblemError, busy
 from escnn.server.settings import ServerSettings, is_loopback
 
 OPEN = frozenset({"/", "/page.css", "/page.js", "/recorder.js", "/icon.svg", "/healthz", "/readyz"})  # without token
+MOST_REQUESTS = 1_000  # at once, those whose bodies are still coming among them
 REMEMBERED_ADDRESSES = 10_000
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -36,6 +37,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._rates = _Rates(settings.requests_per_minute)
+        self._requests = 0  # at this moment
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
@@ -57,6 +59,7 @@ class Guard:
                 ]
             await send(message)
 
+        self._requests += 1
         try:
             self._check(scope, Headers(scope=scope))
             await self._app(scope, receive, sending)
@@ -67,6 +70,7 @@ class Guard:
             if status == 0:
                 await respond(ProblemError(500, "a bug in the server", hint="its log says more"), sending)
         finally:
+            self._requests -= 1
             route = scope.get("route")
             path = getattr(route, "path", "other")  # not what was asked for: names without end
             self._metrics.requests.labels(scope["method"] if status != 405 else "other", path, status).inc()
@@ -83,6 +87,8 @@ class Guard:
             right = hmac.compare_digest(given, self._settings.token.encode())
             if not right or scheme.lower() != "bearer":
                 raise ProblemError(401, "a token is needed", hint="send the header Authorization: Bearer TOKEN")
+        if self._requests > MOST_REQUESTS:
+            raise busy()
         if scope["method"] == "POST":
             client = scope.get("client")
             self._rates.count(client[0] if client else "")
