@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -30,6 +31,9 @@ SMALL_TRAINING = TrainConfig(
     model=SMALL_MODEL,
     augment=AugmentConfig(mask_mels=4, mask_frames=4),
 )
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ESCNN = [sys.executable, "-m", "escnn"]
 
@@ -122,3 +126,16 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("ESCNN_TEST_DATA does not point at a built ESC-50")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; one for all tests, as Playwright takes the thread that it is started in."""
+    from playwright.sync_api import sync_playwright
+    from report.browser import CHROMIUM
+
+    with sync_playwright() as playwright:
+        arguments = ["--autoplay-policy=no-user-gesture-required", "--no-sandbox", "--disable-gpu"]
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield running
+        running.close()

@@ -3,17 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
-from report.browser import CHROMIUM, Watched
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--autoplay-policy=no-user-gesture-required", "--no-sandbox", "--disable-gpu"]
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield running
-        running.close()
+from playwright.sync_api import Browser
+from report.browser import Watched
 
 
 @pytest.fixture

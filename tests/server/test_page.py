@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from conftest import tone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from report.browser import CHROMIUM, Watched, needs_chromium, serious_violations
 from server.conftest import Running
 
@@ -26,14 +26,6 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "text.wav").write_text("no sound")
     soundfile.write(folder / "microphone.wav", tone(1_000, 5.0, 48_000), 48_000)
     return {path.stem: path for path in folder.iterdir()}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
-from report.browser import CHROMIUM, needs_chromium
+from playwright.sync_api import Browser
+from report.browser import needs_chromium
 from server.conftest import Running
 from server.test_sounds import SOUND
 
@@ -52,13 +52,11 @@ def test_the_python_works(own_process: Running, tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_the_javascript_works(own_process: Running) -> None:
+def test_the_javascript_works(browser: Browser, own_process: Running) -> None:
     (code,) = blocks("js")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(own_process.url)
-        sound = f"const file = new File([new Uint8Array({list(SOUND)})], 'clip.wav');"
-        wrapped = f"async () => {{ {sound} {code.replace(ADDRESS, own_process.url)}; return predictions[0]; }}"
-        assert set(page.evaluate(wrapped)) == {"label", "class_id", "score"}
-        browser.close()
+    page = browser.new_page()
+    page.goto(own_process.url)
+    sound = f"const file = new File([new Uint8Array({list(SOUND)})], 'clip.wav');"
+    wrapped = f"async () => {{ {sound} {code.replace(ADDRESS, own_process.url)}; return predictions[0]; }}"
+    assert set(page.evaluate(wrapped)) == {"label", "class_id", "score"}
+    page.close()

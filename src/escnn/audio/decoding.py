@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from escnn.audio.array_file import ArrayFile
 from escnn.audio.channels import Mixer
 from escnn.audio.channels import Samples as Samples
-from escnn.audio.formats.decoder import DECODING_ERRORS, OPENING_ERRORS, Block, BytesFile
+from escnn.audio.formats.decoder import DECODING_ERRORS, OPENING_ERRORS, Block, BytesFile, size_of, status_of
 from escnn.audio.formats.ffmpeg import FfmpegFile, find_ffmpeg
 from escnn.audio.formats.ogg import lacks_last_page
 from escnn.audio.formats.signatures import LOOKED_AT, signature
@@ -82,7 +81,7 @@ class SoundReader:
         self.info = SoundInfo(sound.samplerate, sound.channels, sound.format, sound.subtype)
         self.warnings: list[str] = []
         self._sound, self._file = sound, file
-        self._before = _status(file)
+        self._before = status_of(file)
         self._frames = 0  # so far
         self._low, self._high = np.inf, -np.inf
         if not LOWEST_RATE <= self.info.sample_rate <= HIGHEST_RATE:
@@ -158,10 +157,8 @@ class SoundReader:
 
     def _is_truly(self, longer_than: float) -> bool:
         """Whether the header says so, and the file is large enough for it to be true."""
-        declared = self.declared_seconds or 0.0
-        if declared <= longer_than or self._file is None:
-            return False
-        return self._file.seek(0, os.SEEK_END) >= FEWEST_BYTES * declared
+        declared, file = self.declared_seconds or 0.0, self._file
+        return declared > longer_than and file is not None and size_of(file) >= FEWEST_BYTES * declared
 
     def _check(self, silenced: int) -> None:
         """Raise an error where all that was read is no sound; so many of its samples were `silenced`."""
@@ -201,7 +198,7 @@ class SoundReader:
             yield f"ends after {self.seconds:.2f} s, its header promised {declared:.2f} s"
         elif self._file is not None and lacks_last_page(self._file):
             yield f"ends after {self.seconds:.2f} s, without the page that ends an Ogg stream"
-        if _status(self._file) != self._before:
+        if status_of(self._file) != self._before:
             yield "it changed while it was read; is it still being written?"
 
 
@@ -275,14 +272,6 @@ def _decoder(file: BinaryIO, name: str) -> SoundFile | FfmpegFile:
                 f"{name}: {said}", code="not_audio", hint="install ffmpeg, or convert it with `ffmpeg -i IN out.wav`"
             ) from error
         return FfmpegFile(program, file, kind, name)
-
-
-def _status(file: BinaryIO | None) -> tuple[int, int] | None:
-    """Size and time of change of a file on disk."""
-    if not isinstance(file, io.FileIO):
-        return None
-    status = os.fstat(file.fileno())
-    return status.st_size, status.st_mtime_ns
 
 
 def _open_file(path: Path, name: str) -> BinaryIO:

@@ -30,6 +30,22 @@ class BytesFile(io.BytesIO):
         return super().seek(base + offset) if 0 <= base + offset < 2**63 else self.tell()
 
 
+def size_of(file: BinaryIO) -> int:
+    """How many bytes a file holds; where it is read next stays."""
+    place = file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return size
+
+
+def status_of(file: BinaryIO | None) -> tuple[int, int] | None:
+    """Size and time of change of a file on disk."""
+    if not isinstance(file, io.FileIO):
+        return None
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
 class View(io.RawIOBase):
     """What is common to views: where they are read next, and what went wrong meanwhile.
 
