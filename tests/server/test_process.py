@@ -174,7 +174,9 @@ def test_a_client_that_does_not_begin_is_let_go(own_process: Running) -> None:
     address = (httpx.URL(own_process.url).host, httpx.URL(own_process.url).port)
     with socket.create_connection(address) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert connection.recv(1_000).startswith(b"HTTP/1.1 200")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(1_000)
         connection.sendall(b"GET /hea")
         connection.settimeout(15)
         assert connection.recv(100) == b"", "nor is one that does not begin again"
