@@ -249,6 +249,10 @@ def test_a_cross_validation_that_was_killed_while_its_folders_were_made_gets_the
         (f"fold{fold}", fold, "complete") for fold in range(1, 6)
     ]
     assert len(json.loads((folder / "cross-validation.json").read_text())["folds"]) == 5
+    half_written = folder / ".report.html.0123abcd.part"  # as a kill leaves it
+    half_written.touch()
+    resume(folder)
+    assert not half_written.exists()
 
 
 def in_state(folder: Path, **versions: str) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,25 +63,9 @@ class Run:
         """Whether its test fold was evaluated, or there is none."""
         return not self.config.fold or (self.folder / "evaluation" / "evaluation.json").is_file()
 
-    @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep other processes from training in the folder; sweeps away what a stopped one had half written.
-
-        Raises:
-            UsageError: another process trains in it.
-        """
-        busy = UsageError(f"{self.folder}: another process is training in it", hint="wait for it, or stop it")
-        with files.exclusive(self.folder / ".lock", busy):
-            self._sweep()
-            try:
-                yield
-            finally:
-                self._sweep()
-
-    def _sweep(self) -> None:
-        for part in self.folder.rglob(".*.part"):
-            with suppress(OSError):
-                part.unlink()
+    def exclusive(self) -> AbstractContextManager[None]:
+        """As the function of that name, for its folder and what lies below."""
+        return exclusive(self.folder, "**/.*.part")
 
     @property
     def details(self) -> dict[str, Any]:
@@ -250,6 +234,28 @@ def _read(folder: Path) -> Run:
     if not isinstance(data, str):
         raise UsageError(f"{folder / STATUS_FILE}: does not say which data the run began with", hint="start a new run")
     return Run(folder, config, Path(data))
+
+
+@contextmanager
+def exclusive(folder: Path, parts: str = ".*.part") -> Iterator[None]:
+    """Keep other processes from training in a folder; sweeps away the `parts` that a stopped one had half written.
+
+    Raises:
+        UsageError: another process trains in it.
+    """
+
+    def sweep() -> None:
+        for part in folder.glob(parts):
+            with suppress(OSError):
+                part.unlink()
+
+    busy = UsageError(f"{folder}: another process is training in it", hint="wait for it, or stop it")
+    with files.exclusive(folder / ".lock", busy):
+        sweep()
+        try:
+            yield
+        finally:
+            sweep()
 
 
 def _read_status(folder: Path) -> dict[str, Any]:

@@ -192,13 +192,13 @@ class _Pipeline:
         try:
             done = [self._finish_run(run) for run in todo]
         except KeyboardInterrupt:
-            resuming = f"escnn train --resume {quoted(folder)}"
-            self.on_message(f"every finished epoch is kept; go on with: {resuming}")
+            self.on_message(f"every finished epoch is kept; go on with: escnn train --resume {quoted(folder)}")
             raise
         if len(todo) > 1:
             evaluation = pool([part or self._evaluate(run) for run, part in zip(todo, done, strict=True)])
-            save_evaluation(evaluation, folder)
-            save_page(evaluation, folder, command=self.command)
+            with runs.exclusive(folder):
+                save_evaluation(evaluation, folder)
+                save_page(evaluation, folder, command=self.command)
 
     def _finish_run(self, run: Run) -> Evaluation | None:
         """Train and evaluate one run, or what is left of it; None if there is nothing left, or no test fold."""
