@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -181,6 +180,12 @@ def _inputs(
     return [chosen] * bool(chosen) + names
 
 
+def _leads_out(line: bytes, work: Path) -> bool:
+    """Whether a mutated name is a folder that holds more than a case does, such as the whole file system."""
+    place = os.path.join(os.fsencode(work), line.rstrip(b"\r"))  # noqa: PTH118 - bytes
+    return os.path.isdir(place) and not os.path.realpath(place).startswith(os.fsencode(work.resolve()))  # noqa: PTH112
+
+
 def _list(case: Case, rng: Random, work: Path, names: list[str]) -> None:
     """The names in a list, as a file or on stdin: what it is then to say is known only of names that fit a line."""
     lines = [os.fsencode(name) for name in names]
@@ -188,7 +193,7 @@ def _list(case: Case, rng: Random, work: Path, names: list[str]) -> None:
     fitting = all(line.strip() and not set(line) & set(b"\r\n") for line in lines)
     if rng.random() < 0.2:
         listed, fitting = mutate(listed, rng), False
-        listed = re.sub(rb"(?m)^[/.]+\r?$", b"nothing", listed)  # the whole file system would be read
+        listed = b"\n".join(b"nothing" if _leads_out(line, work) else line for line in listed.split(b"\n"))
     if not fitting or listed[:1] in (b"\xef", b"\xff", b"\xfe"):  # as the marks of Unicode begin
         case.sounds = None
     if rng.random() < 0.5:
