@@ -4,8 +4,8 @@ from pathlib import Path
 
 import soundfile
 
-from escnn.audio.demo_sounds import DEMO_SOUNDS, RATE, demo_sound
+from escnn.audio.demo_sounds import DEMO_SOUNDS, RATE, synthesized
 
 if __name__ == "__main__":
     for name in DEMO_SOUNDS:
-        soundfile.write(Path(__file__).parent / f"{name}.wav", demo_sound(name), RATE)
+        soundfile.write(Path(__file__).parent / f"{name}.wav", synthesized(name), RATE)

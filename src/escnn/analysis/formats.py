@@ -87,7 +87,7 @@ def analysis_document(analysis: Analysis, *, top_k: int = 5) -> dict[str, Any]:
     document = AnalysisDocument(
         prediction=prediction.to_json(top_k=top_k, windows=True),
         sha256=analysis.sha256,
-        main_window=prediction.window_starts.index(analysis.start_seconds),
+        main_window=analysis.main,
         waveform=WaveformDocument(audio.sample_rate, analysis.start_seconds, end, numbers(low), numbers(high)),
         spectrogram=SpectrogramDocument(
             detail.log_mel.shape,

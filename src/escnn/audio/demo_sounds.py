@@ -59,7 +59,7 @@ def in_a_room(sound: Sound, *, loudness: float, seed: int) -> Sound:
 DEMO_SOUNDS = {make.__name__: make for make in (siren, church_bells, clock_tick)}
 
 
-def demo_sound(name: str) -> Samples:
+def synthesized(name: str) -> Samples:
     """One of `DEMO_SOUNDS`, (time,), at half of full scale and `RATE`."""
     sound = DEMO_SOUNDS[name]()
     half: Samples = (0.5 * sound / np.abs(sound).max()).astype(np.float32)

@@ -10,10 +10,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -111,30 +111,22 @@ def from_environment() -> FastAPI:
     return create_app(settings, None if sys.platform == "win32" else multiprocessing.parent_process())
 
 
-async def _tell(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, ProblemError)  # noqa: S101 - by the table below
-    return Response(
-        msgspec.json.encode(problem.body()), problem.status, dict(problem.headers), media_type="application/json"
-    )
-
-
-async def _tell_http(request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> NoReturn:
     assert isinstance(error, HTTPException)  # noqa: S101 - by the table below
     said = {404: "nothing is here", 405: "not with this method"}.get(error.status_code, str(error.detail))
     problem = ProblemError(error.status_code, said, code=OTHERS.get(error.status_code, "http"))
-    response = await _tell(request, problem)
-    response.headers.update(error.headers or {})
-    return response
+    problem.headers |= error.headers or {}
+    raise problem from error
 
 
-async def _tell_invalid(request: Request, error: Exception) -> Response:
+async def _refuse_parameters(request: Request, error: Exception) -> NoReturn:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - by the table below
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
-    return await _tell(request, ProblemError(422, f"{where}: {first['msg']}"))
+    raise ProblemError(422, f"{where}: {first['msg']}") from error
 
 
-_HANDLERS: Any = {ProblemError: _tell, HTTPException: _tell_http, RequestValidationError: _tell_invalid}
+_HANDLERS: Any = {HTTPException: _refuse, RequestValidationError: _refuse_parameters}  # `Guard` tells what they raise
 
 
 def _described(app: FastAPI, *, with_token: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from escnn.audio.demo_sounds import DEMO_SOUNDS, RATE, demo_sound
+from escnn.audio.demo_sounds import DEMO_SOUNDS, RATE, synthesized
 from escnn.audio.encoding import encode
 from escnn.server.edge.problems import ProblemError
 
@@ -58,7 +58,7 @@ async def demo(name: str) -> Response:
 
 @functools.cache
 def _demo(name: str) -> bytes:
-    return encode(demo_sound(name), RATE, "WAV")
+    return encode(synthesized(name), RATE, "WAV")
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -112,7 +113,7 @@ def _limit_memory() -> None:
     except ImportError:  # Windows has no such limit
         return
     with suppress(OSError, ValueError):
-        pages = int(open("/proc/self/statm").read().split()[0])  # noqa: SIM115, PTH123
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
