@@ -24,28 +24,18 @@ async def page() -> Response:
     )
 
 
-@router.get("/page.css", **_TEXT)
-async def style() -> Response:
-    """How the page looks."""
-    return Response(_file("page.css"), media_type="text/css; charset=utf-8")
+def _serve(name: str, media_type: str) -> None:
+    """A file of the page as it is."""
+
+    @router.get(f"/{name}", name=name, **_TEXT)
+    async def file() -> Response:
+        return Response(_file(name), media_type=media_type)
 
 
-@router.get("/page.js", **_TEXT)
-async def script() -> Response:
-    """What the page does."""
-    return Response(_file("page.js"), media_type="text/javascript; charset=utf-8")
-
-
-@router.get("/recorder.js", **_TEXT)
-async def recorder() -> Response:
-    """What hears the microphone, in a thread of the browser's."""
-    return Response(_file("recorder.js"), media_type="text/javascript; charset=utf-8")
-
-
-@router.get("/icon.svg", **_TEXT)
-async def icon() -> Response:
-    """The picture of the page's tab."""
-    return Response(_file("icon.svg"), media_type="image/svg+xml")
+_serve("page.css", "text/css; charset=utf-8")
+_serve("page.js", "text/javascript; charset=utf-8")
+_serve("recorder.js", "text/javascript; charset=utf-8")  # hears the microphone, in a thread of the browser's
+_serve("icon.svg", "image/svg+xml")
 
 
 @router.get("/demo/{name}.wav", **_TEXT)
