@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -131,3 +132,13 @@ def test_every_test_that_security_md_relies_on_is_there() -> None:
     }
     assert len(named) > 20
     assert named <= there, named - there
+
+
+def test_the_lists_of_the_light_install_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    light, serve = (
+        {line for line in (ROOT / f"requirements-{name}.txt").read_text("utf-8").splitlines() if line[:1] != "#"}
+        for name in ("light", "serve")
+    )
+    assert light < set(project["dependencies"])
+    assert serve == set(project["optional-dependencies"]["serve"])

@@ -171,3 +171,12 @@ def test_what_is_no_sound_is_called_by_its_name_and_never_given_to_ffmpeg(
 def test_nothing_is_claimed_of_what_is_not_known() -> None:
     assert signature(b"\x13\x37\xff\0\0\0\x80") is None
     assert signature(b"") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="this system has no files in memory")
+def test_bytes_go_to_ffmpeg_without_a_file_on_disk(
+    install: Install, m4a: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(WRITE)
+    monkeypatch.setattr(ffmpeg.tempfile, "TemporaryFile", lambda: pytest.fail("a file on disk"))
+    assert len(load_audio(m4a.read_bytes()).samples) == len(SAMPLES)
