@@ -131,30 +131,30 @@ class Classifier:
         """
         waiting: deque[_Pending] = deque()
         batch: list[_Window] = []
-        with ThreadPoolExecutor(self.runtime.parallel) as pool:
-            try:
-                scoring: deque[tuple[list[_Window], Future[NDArray[np.float32]]]] = deque()
-                for sound, log_mel in read_ahead(self._log_mels(sources), AHEAD_WINDOWS):
-                    if log_mel is None:
-                        waiting.append(sound)
-                    else:
-                        batch.append((sound, log_mel))
-                    if len(batch) == self.runtime.batch_windows:
-                        scoring.append((batch, pool.submit(self._score, batch)))
-                        batch = []
-                    if len(scoring) > self.runtime.parallel:
-                        scored = _settle(*scoring.popleft())
-                        if on_progress:
-                            on_progress(scored.progress(self.card.audio, self.hop_seconds))
-                    while waiting and waiting[0].done:
-                        yield waiting.popleft().result(self.card, self.hop_seconds)
-                if batch:
+        scoring: deque[tuple[list[_Window], Future[NDArray[np.float32]]]] = deque()
+        pool = ThreadPoolExecutor(self.runtime.parallel)
+        try:
+            for sound, log_mel in read_ahead(self._log_mels(sources), AHEAD_WINDOWS):
+                if log_mel is None:
+                    waiting.append(sound)
+                else:
+                    batch.append((sound, log_mel))
+                if len(batch) == self.runtime.batch_windows:
                     scoring.append((batch, pool.submit(self._score, batch)))
-                for settled in scoring:
-                    _settle(*settled)
-                yield from (sound.result(self.card, self.hop_seconds) for sound in waiting)
-            finally:
-                pool.shutdown(cancel_futures=True)
+                    batch = []
+                while scoring and (len(scoring) > self.runtime.parallel or scoring[0][1].done()):
+                    scored = _settle(*scoring.popleft())
+                    if on_progress:
+                        on_progress(scored.progress(self.card.audio, self.hop_seconds))
+                while waiting and waiting[0].done:
+                    yield waiting.popleft().result(self.card, self.hop_seconds)
+            if batch:
+                scoring.append((batch, pool.submit(self._score, batch)))
+            for settled in scoring:
+                _settle(*settled)
+            yield from (sound.result(self.card, self.hop_seconds) for sound in waiting)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _log_mels(self, sources: Iterable[tuple[Source, str]]) -> Iterator[tuple[_Pending, NDArray[np.float32] | None]]:
         """Every sound, and after it the log-mel of each of its windows, (mels, frames)."""
