@@ -279,6 +279,6 @@ record.addEventListener("click", async () => {
 });
 
 ask("/v1/model").then((response) => response.json()).then(({ name, labels, accuracy }) => {
-  const measured = accuracy ? `, right in ${percent(accuracy.value)} of the clips that it was tested on` : "";
+  const measured = accuracy ? `, accuracy ${percent(accuracy.value)} (${accuracy.measured})` : "";
   byId("model").textContent = `Model ${name}: ${labels.length} classes${measured}. Whatever the sound, it gets one of these names.`;
 }, () => {});
