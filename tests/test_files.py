@@ -10,6 +10,7 @@ import pytest
 
 from escnn import files
 from escnn.errors import OutputError, UsageError
+from escnn.runs import run
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX names and devices")
 
@@ -55,7 +56,7 @@ def test_an_occupied_folder_is_refused_without_force(tmp_path: Path) -> None:
 def test_run_folders_claimed_at_once_are_all_different(tmp_path: Path) -> None:
     claimed: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: claimed.append(files.claim_run_folder(tmp_path, "fold5"))) for _ in range(16)
+        threading.Thread(target=lambda: claimed.append(run.claim_run_folder(tmp_path, "fold5"))) for _ in range(16)
     ]
     for thread in threads:
         thread.start()
@@ -113,6 +114,28 @@ def test_a_claimed_name_is_free_again_after_a_failure(tmp_path: Path) -> None:
     with files.output_file(out) as file:
         file.write("whole")
     assert out.read_text() == "whole"
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_others_write_is_not(tmp_path: Path) -> None:
+    alike = "a name of more than forty characters, which begins like another of them"
+    writer = """
+import os, sys
+from pathlib import Path
+from escnn.files import output_file
+with output_file(Path(sys.argv[1])) as file:
+    file.write("half")
+    os._exit(9)
+"""
+    killed = subprocess.run([sys.executable, "-c", writer, tmp_path / f"{alike} 1"], check=False)
+    assert killed.returncode == 9
+    left = {path.name for path in tmp_path.iterdir()}
+    assert any(name.endswith(".part") for name in left)
+    with files.output_file(tmp_path / f"{alike} 2") as other:
+        assert left < {path.name for path in tmp_path.iterdir()}
+        with files.output_file(tmp_path / f"{alike} 1") as again:
+            again.write("whole")
+        other.write("mine")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {f"{alike} 1": "whole", f"{alike} 2": "mine"}
 
 
 @pytest.mark.parametrize("name", [".", "folder", "x" * 300])

@@ -7,10 +7,11 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     When the block raises, `target` is as it was before and nothing is left beside it. A disk that is full or a folder
     that may not be written becomes an `OutputError`, and so does any other `OSError` of the block.
     """
-    with _writing(target), _part_beside(target) as part:
+    with writing(target), _part_beside(target) as part:
         mode = part.stat().st_mode
         yield part
         part.chmod(mode)  # some libraries write private files, whatever the umask
@@ -32,7 +33,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def writing(target: Path) -> Iterator[None]:
     """Name `target` in what the operating system refuses."""
     try:
         yield
@@ -44,9 +45,9 @@ def _writing(target: Path) -> Iterator[None]:
 def _part_beside(target: Path) -> Iterator[Path]:
     """A new file beside `target`, gone when the block ends. Who may not read the old file may not read it either."""
     # A name first, so that a signal cannot orphan the file.
-    part = _beside(target, secrets.token_hex(4), "part")
+    part = _beside(target, f"{_mark(target)}.{secrets.token_hex(4)}", "part")
     try:
-        with _writing(target):
+        with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             part.touch(0o600 if target.exists() else 0o666, exist_ok=False)
         yield part
@@ -58,6 +59,20 @@ def _part_beside(target: Path) -> Iterator[Path]:
 def _beside(target: Path, mark: str, kind: str) -> Path:
     """A hidden name beside `target`: not all of a long name, which has no room for more."""
     return target.with_name(f".{target.name[:40]}.{mark}.{kind}")
+
+
+def _mark(target: Path) -> str:
+    """What tells the hidden names of files apart whose names begin alike."""
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
+
+
+def _remove_parts(target: Path) -> None:
+    """Remove what writers of `target` have left that were killed: only where no other writer can be."""
+    like = re.compile(re.escape(_beside(target, _mark(target), "").name) + "[0-9a-f]{8}[.]part", re.DOTALL)
+    with suppress(OSError):  # a folder that may be written, not listed
+        for file in [file for file in target.parent.iterdir() if like.fullmatch(file.name)]:
+            with suppress(OSError):
+                file.unlink()
 
 
 def _replace(part: Path, target: Path) -> None:
@@ -75,7 +90,7 @@ def check_output_file(target: Path, *, force: bool = False) -> None:
     Raises:
         OutputError: `target` is a folder, cannot be written, or is there already and `force` is not given.
     """
-    with _writing(target):
+    with writing(target):
         with suppress(FileNotFoundError):
             target.stat()  # refused: a name that is too long, or none at all; a link that leads to itself
         if target.is_dir():
@@ -108,17 +123,20 @@ def output_file(target: Path, *, force: bool = False) -> Iterator[Results]:
     """
     check_output_file(target, force=force)
     if target.exists() and not target.is_file():
-        with _writing(target):
+        with writing(target):
             stream = target.open("w", encoding="utf-8")
         with _closed(stream, target):
             yield Results(stream, target)
         return
     target = target.resolve()
-    with _part_beside(target) as part, claimed(target):
+    with ExitStack() as stack:
+        if stack.enter_context(claimed(target)):
+            _remove_parts(target)
+        part = stack.enter_context(_part_beside(target))
         stream = part.open("w", encoding="utf-8")
         with _closed(stream, target):
             yield Results(stream, target)
-        with _writing(target):
+        with writing(target):
             if force:
                 _replace(part, target)
             elif not _claim(part, target):
@@ -136,7 +154,7 @@ class Results:
 
     def write(self, text: str) -> int:
         """Write `text`."""
-        with _writing(self._target):
+        with writing(self._target):
             return self._stream.write(text)
 
 
@@ -146,20 +164,19 @@ def _closed(stream: IO[str], target: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with _writing(target):
+        with writing(target):
             stream.close()
 
 
 @contextmanager
-def claimed(target: Path) -> Iterator[None]:
-    """Keep other processes from writing the same file while the block runs."""
+def claimed(target: Path) -> Iterator[bool]:
+    """Keep other processes from writing the same file while the block runs; gives whether that can be done here."""
     busy = OutputError(f"{target}: another process is writing it", hint="wait for it, or choose another name")
     target = target.resolve()
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]  # names may begin alike
-    with exclusive(_beside(target, mark, "lock"), busy):
-        yield
+    with exclusive(_beside(target, _mark(target), "lock"), busy) as alone:
+        yield alone
 
 
 def _claim(part: Path, target: Path) -> bool:
@@ -178,10 +195,11 @@ def _claim(part: Path, target: Path) -> bool:
 
 
 @contextmanager
-def exclusive(file: Path, busy: EscnnError) -> Iterator[None]:
+def exclusive(file: Path, busy: EscnnError) -> Iterator[bool]:
     """Hold the lock `file` while the block runs; raises `busy` if another process holds it.
 
-    The lock is the operating system's: a process that dies, however it dies, holds it no more.
+    Gives False on a file system without locks: there nobody holds it. The lock is the operating system's: a process
+    that dies, however it dies, holds it no more.
     """
     from filelock import FileLock, Timeout
 
@@ -193,7 +211,7 @@ def exclusive(file: Path, busy: EscnnError) -> Iterator[None]:
     except (OSError, NotImplementedError):  # a file system without locks: go on without one
         pass
     try:
-        yield
+        yield lock.is_locked
     finally:
         if lock.is_locked:
             with suppress(OSError):  # Windows keeps what is held: the file stays, empty
@@ -220,14 +238,14 @@ def write_json(target: Path, document: Any) -> None:
 @contextmanager
 def appended_lines(target: Path) -> Iterator[Callable[[str], None]]:
     """Give a function that adds a line to the end of `target`, out of this process's hands when it returns."""
-    with _writing(target):
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("ab", buffering=0)
     with file:
 
         def append(line: str) -> None:
             rest = f"{line}\n".encode()
-            with _writing(target):
+            with writing(target):
                 while rest:
                     rest = rest[file.write(rest) :]
 
@@ -250,7 +268,7 @@ def check_output_folder(path: Path, *, force: bool | None) -> None:
     Raises:
         OutputError: `path` is no folder, cannot be written, or holds something already and `force` is not given.
     """
-    with _writing(path):
+    with writing(path):
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: not a folder", hint="choose another with --out")
         if path.is_dir() and any(path.iterdir()) and not force:
@@ -262,30 +280,9 @@ def check_output_folder(path: Path, *, force: bool | None) -> None:
 def output_folder(path: Path, *, force: bool | None) -> Path:
     """Make the folder `path` for results; one that holds something already is refused unless `force`."""
     check_output_folder(path, force=force)
-    with _writing(path):
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def claim_run_folder(parent: Path, stem: str) -> Path:
-    """Make and return the first of ``parent/stem-1``, ``parent/stem-2``, ... that nobody has yet.
-
-    The name is taken with a single `mkdir`, so two trainings started at once never share a folder.
-    """
-    numbered = (parent / f"{stem}-{number}" for number in itertools.count(1))
-    with _writing(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = next(folder for folder in numbered if _made(folder))
-    return folder  # noqa: RET504 - mypy sees no return inside of the block
-
-
-def _made(folder: Path) -> bool:
-    """Make the folder unless something has its name: whether nothing had."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    return True
 
 
 def output_error(path: Path, error: OSError | ValueError) -> OutputError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -130,7 +131,7 @@ def create(out: Path | None, config: TrainConfig, data: Path, versions: Mapping[
         OutputError: `out` holds something already, or cannot be written.
     """
     stem = f"fold{config.fold}" if config.fold else "all"
-    folder = files.claim_run_folder(Path("runs"), stem) if out is None else files.output_folder(out, force=None)
+    folder = claim_run_folder(Path("runs"), stem) if out is None else files.output_folder(out, force=None)
     return _start(folder, config, data, versions)
 
 
@@ -144,10 +145,7 @@ def create_cross_validation(
         OutputError: `out` holds something already, or cannot be written.
     """
     configs = {fold: msgspec.structs.replace(config, fold=fold) for fold in folds}
-    if out is None:
-        folder = files.claim_run_folder(Path("runs"), "cross-validation")
-    else:
-        folder = files.output_folder(out, force=None)
+    folder = claim_run_folder(Path("runs"), "cross-validation") if out is None else files.output_folder(out, force=None)
     return folder, [
         _start(files.output_folder(folder / f"fold{fold}", force=None), changed, data, versions)
         for fold, changed in configs.items()
@@ -226,6 +224,27 @@ def _start(folder: Path, config: TrainConfig, data: Path, versions: Mapping[str,
     run.write_status("created", versions=versions)
     files.write_json(folder / CONFIG_FILE, to_json(config))  # last: a folder with settings in it can be resumed
     return run
+
+
+def claim_run_folder(parent: Path, stem: str) -> Path:
+    """Make and return the first of ``parent/stem-1``, ``parent/stem-2``, ... that nobody has yet.
+
+    The name is taken with a single `mkdir`, so two trainings started at once never share a folder.
+    """
+    numbered = (parent / f"{stem}-{number}" for number in itertools.count(1))
+    with files.writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = next(folder for folder in numbered if _made(folder))
+    return folder  # noqa: RET504 - mypy sees no return inside of the block
+
+
+def _made(folder: Path) -> bool:
+    """Make the folder unless something has its name: whether nothing had."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _read(folder: Path) -> Run:
