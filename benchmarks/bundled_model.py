@@ -28,7 +28,8 @@ from escnn.evaluation.metrics import fit_temperature
 from escnn.evaluation.protocol import evaluate_fold, pool
 from escnn.inference.classifier import Classifier
 from escnn.inference.test_time_augmentation import AUGMENTATIONS
-from escnn.model.model_file import BUNDLED_MODEL, ModelCard, ModelFile, read_model, write_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import BUNDLED_MODEL, ModelFile, read_model, write_model
 
 HERE = Path(__file__).parent
 

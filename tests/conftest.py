@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.model.architecture import ModelConfig
-from escnn.model.model_file import ModelCard, ModelFile, write_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import ModelFile, write_model
 from escnn.runs.settings import AugmentConfig, TrainConfig
 
 SMALL_AUDIO = AudioConfig(

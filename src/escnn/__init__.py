@@ -10,6 +10,7 @@ from escnn.version import __version__
 if TYPE_CHECKING:
     from escnn.analysis.analysis import Analysis, analyze
     from escnn.audio.decoding import Waveform, load_audio
+    from escnn.detection.detections import Detections, Event, detect
     from escnn.evaluation.evaluation import Evaluation
     from escnn.evaluation.protocol import evaluate, evaluate_runs
     from escnn.inference.classifier import Classifier
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "analysis.analysis",
     "Classifier": "inference.classifier",
+    "Detections": "detection.detections",
     "EpochMetrics": "runs.run",
     "Evaluation": "evaluation.evaluation",
+    "Event": "detection.detections",
     "Failure": "inference.prediction",
     "Prediction": "inference.prediction",
     "Run": "runs.run",
@@ -30,6 +33,7 @@ _HOMES = {
     "Waveform": "audio.decoding",
     "analyze": "analysis.analysis",
     "cross_validate": "training.pipeline",
+    "detect": "detection.detections",
     "evaluate": "evaluation.protocol",
     "evaluate_runs": "evaluation.protocol",
     "load_audio": "audio.decoding",
@@ -37,8 +41,9 @@ _HOMES = {
     "train": "training.pipeline",
 }
 __all__ = [  # noqa: RUF022 - in the order of the imports above
-    "Analysis", "analyze", "Waveform", "load_audio", "Evaluation", "evaluate", "evaluate_runs", "Classifier", "Failure",
-    "Prediction", "EpochMetrics", "Run", "TrainConfig", "cross_validate", "resume", "train", "__version__",
+    "Analysis", "analyze", "Waveform", "load_audio", "Detections", "Event", "detect", "Evaluation", "evaluate",
+    "evaluate_runs", "Classifier", "Failure", "Prediction", "EpochMetrics", "Run", "TrainConfig", "cross_validate",
+    "resume", "train", "__version__",
 ]  # fmt: skip
 
 

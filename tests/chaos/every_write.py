@@ -133,7 +133,8 @@ def make_model(path: Path) -> None:
     import escnn.model.onnx_graph
     import escnn.training.pipeline  # noqa: F401
     from escnn.audio.log_mel import Normalization
-    from escnn.model.model_file import ModelCard, ModelFile, write_model
+    from escnn.model.card import ModelCard
+    from escnn.model.model_file import ModelFile, write_model
     from escnn.network.resnet import ResNet
     from escnn.network.runtime import network_weights
 

@@ -16,7 +16,7 @@ from escnn.data.dataset import Clip
 from escnn.evaluation import metrics
 from escnn.evaluation.evaluation import Evaluation, first_warnings
 from escnn.evaluation.protocol import pool
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 LABELS = ("low", "middle", "high")
 

@@ -22,7 +22,8 @@ from escnn.errors import DatasetError, UsageError
 from escnn.evaluation.evaluation import Evaluation
 from escnn.evaluation.protocol import choose_fold, evaluate, evaluate_fold, evaluate_runs
 from escnn.inference.classifier import Classifier
-from escnn.model.model_file import ModelCard, ModelFile, read_model, write_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import ModelFile, read_model, write_model
 
 OLD_RUN = Path(__file__).parents[1] / "data" / "run-0.1.0"
 

@@ -79,7 +79,8 @@ def weights(folder: Path) -> dict[str, Subject]:
     from conftest import SMALL_AUDIO, SMALL_MODEL
 
     from escnn.audio.log_mel import Normalization
-    from escnn.model.model_file import ModelCard, ModelFile, write_model
+    from escnn.model.card import ModelCard
+    from escnn.model.model_file import ModelFile, write_model
     from escnn.network.resnet import ResNet
     from escnn.network.runtime import network_weights
     from escnn.training.state import save_state

@@ -9,7 +9,7 @@ from conftest import SMALL_AUDIO, SMALL_MODEL
 from escnn.audio.log_mel import Normalization
 from escnn.errors import AudioError
 from escnn.inference.prediction import Failure, Prediction
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 CARD = ModelCard(
     "tiny", ("low", "middle", "high", "none"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0), sha256="ab" * 32

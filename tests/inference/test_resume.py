@@ -13,7 +13,7 @@ from escnn.errors import OutputError, UsageError
 from escnn.inference import resume
 from escnn.inference.formats import ClassScore, ModelReference, ScoringSettings, document
 from escnn.inference.resume import ResumeState
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 CARD = ModelCard(
     "small", ("low", "middle", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0), sha256="ab" * 32

@@ -15,7 +15,8 @@ import safetensors.numpy
 from escnn.audio.log_mel import Normalization
 from escnn.errors import ModelError
 from escnn.model.architecture import ModelConfig, tensor_shapes
-from escnn.model.model_file import BUNDLED_MODEL, ModelCard, ModelFile, add_score, find_model, read_model, write_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import BUNDLED_MODEL, ModelFile, add_score, find_model, read_model, write_model
 
 Weights = dict[str, np.ndarray]
 OLD_FILE = Path(__file__).parents[1] / "data" / "model-0.1.0.safetensors"

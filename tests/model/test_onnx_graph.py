@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from escnn.audio.log_mel import Normalization, normalize
 from escnn.model.architecture import ModelConfig
-from escnn.model.model_file import ModelCard, ModelFile, read_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import ModelFile, read_model
 from escnn.model.onnx_graph import build_graph
 from escnn.network.resnet import ResNet, record_feature_maps
 from escnn.network.runtime import build_network, network_weights

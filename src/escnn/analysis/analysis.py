@@ -15,7 +15,7 @@ from escnn.audio.decoding import Samples, SoundInfo, Source, open_sound, source_
 from escnn.audio.windows import read_windows
 from escnn.inference.classifier import Classifier, OnProgress, Progress, prediction_of
 from escnn.inference.prediction import Prediction
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 Array = NDArray[np.float32]
 MOST_CLASSES = 5  # of the best are explained in the main window; each adds a picture and a sound to the page

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 10.0  # how often progress prints a line where there is no terminal to draw a bar on
 LEFT_FROM_EPOCHS = 10  # the time left follows the mean of so many: those that look at the test fold take longer
 
+_UNITS = {"training": "steps"}  # what a stage counts where that is not what the others do
+
 Advance = Callable[[str, int, int | None], None]  # (stage, done, total)
 
 
@@ -29,7 +31,7 @@ def stages(console: Console, unit: str = "clips") -> Iterator[Advance]:
             if stage not in shown:
                 stack.close()  # the bar of the stage before
                 shown.clear()
-                shown[stage] = stack.enter_context(_progress(console, stage, unit))
+                shown[stage] = stack.enter_context(_progress(console, stage, _UNITS.get(stage, unit)))
             shown[stage](done, total)
 
         yield advance

@@ -17,7 +17,7 @@ from escnn.audio.windows import NOTHING_ABOVE
 from escnn.data.dataset import Clip
 from escnn.evaluation import metrics
 from escnn.evaluation.metrics import CalibrationBin
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 from escnn.runs.run import EpochMetrics
 
 SCHEMA = "escnn.evaluation/1"

@@ -16,7 +16,8 @@ from escnn.evaluation.evaluation import Evaluation
 from escnn.evaluation.trained_on import clips_seen, open_as_trained
 from escnn.inference.classifier import Classifier
 from escnn.inference.prediction import Failure
-from escnn.model.model_file import ModelCard, read_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import read_model
 from escnn.runs.run import CONFIG_FILE, STATUS_FILE, find_fold_runs, reopen
 
 Progress = Callable[[str, int, int | None], None]  # (stage, done, total)

@@ -13,7 +13,7 @@ from escnn.data.dataset import Clip, Dataset, same_label
 from escnn.data.folds import with_folds_dealt
 from escnn.data.sources import open_dataset
 from escnn.errors import DatasetError
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 ESC50_CLASSES = 50
 

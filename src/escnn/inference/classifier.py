@@ -19,7 +19,8 @@ from escnn.errors import AudioError, ModelError, UsageError, closest
 from escnn.inference.prediction import Failure, Prediction
 from escnn.inference.read_ahead import read_ahead
 from escnn.inference.test_time_augmentation import augmented, check_tta
-from escnn.model.model_file import ModelCard, read_model
+from escnn.model.card import ModelCard
+from escnn.model.model_file import read_model
 
 if TYPE_CHECKING:
     from escnn.inference.onnx_runtime import OnnxRuntime

@@ -12,7 +12,8 @@ from escnn import files
 from escnn.audio.encoding import encode
 from escnn.audio.log_mel import AudioConfig
 from escnn.inference.classifier import Classifier
-from escnn.model.model_file import card_document, read_model
+from escnn.model.card import card_document
+from escnn.model.model_file import read_model
 from escnn.model.onnx_graph import build_graph
 
 SCRIPT = Path(__file__).parents[1] / "assets" / "predict_with_onnx.py"

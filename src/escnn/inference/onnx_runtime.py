@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from escnn.audio.log_mel import LogMel
 from escnn.cache import cached_file
+from escnn.model.frames_without_head import FrameClassifier, frame_scores_without_head
 from escnn.model.model_file import ModelFile
 from escnn.version import __version__
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 BATCH_WINDOWS = 2  # for one core; four are no faster and take more memory
-GRAPH_VERSION = 1  # of `model.onnx_graph`; another one makes cached graphs stale
+GRAPH_VERSION = 2  # of `model.onnx_graph`; another one makes cached graphs stale
 
 
 class OnnxRuntime:
@@ -44,12 +45,7 @@ class OnnxRuntime:
         self.versions = {"escnn": __version__, "onnxruntime": onnxruntime.__version__}
         self.log_mels = LogMel(model.card.audio)  # waveforms (windows, time) to dB (windows, mels, frames)
         self._model = model
-        key = hashlib.sha256(f"{GRAPH_VERSION} {model.card.sha256}".encode()).hexdigest()[:32]
-        graph = cached_file("graphs", f"{key}.onnx", lambda: graph_bytes(model))
-        try:
-            self._session = self._open(graph)
-        except Exception:  # whatever ONNX Runtime makes of a damaged cache
-            self._session = self._open(graph_bytes(model))
+        self._session = self._open_cached("scores", scores=True)
 
     def scores(self, log_mels: Array) -> Array:
         """Scores (windows, classes), rows adding up to one, of log-mels in dB, (windows, mels, frames)."""
@@ -64,6 +60,14 @@ class OnnxRuntime:
         layers = list(self.card.layers)
         maps = self._session_with_maps.run(layers, {"log_mel": log_mel[None]})
         return {layer: values[0] for layer, values in zip(layers, maps, strict=True)}
+
+    def frame_scores(self, log_mels: Array) -> Array:
+        """Scores (batch, classes, frames), each 0 to 1, of log-mels in dB (batch, mels, frames): what sounds when.
+
+        They lie ``card.frame_seconds`` apart. Without a frame head they are from `frame_scores_without_head`.
+        """
+        (values,) = self._session_of_frames.run(None, {"log_mel": log_mels})
+        return values if self.card.frames is not None else frame_scores_without_head(values, self._classifier)
 
     def _scores(self, log_mels: Array) -> Array:
         scores: Array = self._session.run(["scores"], {"log_mel": log_mels})[0]
@@ -92,10 +96,27 @@ class OnnxRuntime:
         return self._open(graph_bytes(self._model, feature_maps=True))
 
     @cached_property
+    def _session_of_frames(self) -> onnxruntime.InferenceSession:
+        return self._open_cached("frames", scores=False, frames=True)
+
+    @cached_property
+    def _classifier(self) -> FrameClassifier:
+        return FrameClassifier.of(self._model)
+
+    @cached_property
     def _torch(self) -> TorchRuntime:
         from escnn.network.runtime import TorchRuntime, choose_device
 
         return TorchRuntime(self._model, choose_device("cpu"))
+
+    def _open_cached(self, kind: str, **outputs: bool) -> onnxruntime.InferenceSession:
+        """The session of a graph from the cache."""
+        key = hashlib.sha256(f"{GRAPH_VERSION} {kind} {self.card.sha256}".encode()).hexdigest()[:32]
+        graph = cached_file("graphs", f"{key}.onnx", lambda: graph_bytes(self._model, **outputs))
+        try:
+            return self._open(graph)
+        except Exception:  # whatever ONNX Runtime makes of a damaged cache
+            return self._open(graph_bytes(self._model, **outputs))
 
     def _open(self, graph: bytes | Path) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
@@ -104,11 +125,11 @@ class OnnxRuntime:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def graph_bytes(model: ModelFile, *, feature_maps: bool = False) -> bytes:
-    """The graph of a model file, as the content of an ``.onnx`` file."""
+def graph_bytes(model: ModelFile, **outputs: bool) -> bytes:
+    """The graph of a model file, as the content of an ``.onnx`` file; `outputs` are those of `build_graph`."""
     from escnn.model.onnx_graph import build_graph  # takes a tenth of a second to import
 
-    graph: bytes = build_graph(model, feature_maps=feature_maps).SerializeToString()
+    graph: bytes = build_graph(model, **outputs).SerializeToString()
     return graph
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from escnn.errors import AudioError
 from escnn.inference import formats
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 Array = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from escnn.audio.decoding import Source
 from escnn.errors import OutputError, UsageError
 from escnn.files import claimed, output_error
 from escnn.inference.formats import PredictionDocument, ScoringSettings
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 
 FIRST_BYTES = b'{"schema": "escnn.prediction/'  # of every line
 _WHAT_RESUMES = "--resume goes on with what `escnn predict --out` wrote; name another file"

@@ -94,6 +94,11 @@ def blocks(config: ModelConfig) -> Iterator[Block]:
             channels_in = channels
 
 
+def stages(config: ModelConfig) -> tuple[str, ...]:
+    """The stages, in the network's order: ``layer1`` and so on."""
+    return tuple(f"layer{number}" for number in range(1, len(config.widths) + 1))
+
+
 def convolutions(config: ModelConfig) -> Iterator[Convolution]:
     """All convolutions, in the network's order."""
     yield stem(config)

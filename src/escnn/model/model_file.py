@@ -10,124 +10,27 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from escnn.audio.log_mel import AudioConfig, Normalization
-from escnn.config import to_json
-from escnn.errors import EscnnError, ModelError, is_plain, reason, refused_as
+from escnn.errors import ModelError, reason, refused_as
 from escnn.files import write_bytes
-from escnn.model import architecture
-from escnn.model.architecture import ModelConfig, Shape
-from escnn.model.record import Score, TrainingRecord
+from escnn.model.architecture import Shape
+from escnn.model.card import ModelCard, card_document, read_card
 from escnn.names import quoted
 
-FORMAT = "escnn.model/1"
 BUNDLED_MODEL = Path(__file__).parents[1] / "assets" / "esc50.safetensors"
 MODEL_FILE = "model.safetensors"  # its name in a run folder
-MOST_LABELS = 10_000
 LARGEST_FILE = 1 << 30  # bytes
-MOST_NESTED = 20  # objects and lists in one another; the deepest of a real card is 4
 
 Weights = dict[str, NDArray[Any]]
-
-
-class _CardDocument(msgspec.Struct, frozen=True):
-    """The card as it stands in the file."""
-
-    format: str
-    name: str
-    labels: tuple[str, ...]
-    audio: AudioConfig
-    model: ModelConfig
-    normalization: Normalization
-    training: dict[str, Any]
-    score: dict[str, Any] | None
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model file says of itself, and the hash of the file. `training` and `score` are kept as they stand.
-
-    `weights_sha256` is the hash of what decides its answers, weights and settings: the same training gives the same,
-    wherever and whenever it ran.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    audio: AudioConfig
-    model: ModelConfig
-    normalization: Normalization
-    training: dict[str, Any] = field(default_factory=dict)
-    score: dict[str, Any] | None = None
-    versions: dict[str, str] = field(default_factory=dict)
-    sha256: str = ""
-    weights_sha256: str = ""
-
-    @property
-    def record(self) -> TrainingRecord:
-        """How it was trained, as far as the program reads it."""
-        return msgspec.convert(self.training, TrainingRecord)
-
-    @property
-    def folds_seen(self) -> set[int]:
-        """Folds that it was trained on or whose clips chose its epoch."""
-        return {*self.record.trained_on_folds, self.record.validation_fold} - {None}  # type: ignore[return-value]
-
-    @property
-    def clips_seen(self) -> frozenset[str]:
-        """Hashes of the contents of the clips in `folds_seen`; none where the file does not say."""
-        clips = self.record.clips
-        return frozenset() if isinstance(clips, int) else frozenset().union(*clips.values())
-
-    @property
-    def training_summary(self) -> dict[str, Any]:
-        """`training`, with the number of clips that it was trained on in place of their hashes."""
-        record = self.record
-        if isinstance(record.clips, int):
-            return self.training
-        learned = [len(record.clips.get(str(fold), ())) for fold in record.trained_on_folds]
-        return {**self.training, "clips": sum(learned)}
-
-    @property
-    def seed(self) -> int:
-        """The seed of its training, which dealt the clips of a folder data set to folds."""
-        return self.record.seed or 0
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights that training changes."""
-        return architecture.parameter_count(self.model, len(self.labels))
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers whose feature maps can be recorded, in the network's order."""
-        return tuple(architecture.receptive_fields(self.model))
-
-    @property
-    def accuracy(self) -> tuple[float, str] | None:
-        """How it scored, 0 to 1, and on which clips, in words; None if nobody measured it."""
-        if self.score is None:
-            return None
-        score = msgspec.convert(self.score, Score)
-        learned = ", ".join(map(str, self.record.trained_on_folds))
-        measured = score.measured or f"on the {score.clips} clips of fold {score.fold}, trained on folds {learned}"
-        return score.accuracy, measured
-
-    def describe(self) -> dict[str, Any]:
-        """The model as it stands in every prediction."""
-        return {"name": self.name, "sha256": self.sha256, "classes": len(self.labels)}
 
 
 class ModelFile:
@@ -180,8 +83,8 @@ def read_model(model: Path | str | None = None, *, lazily: bool = False) -> Mode
     """
     path = find_model(model)
     with _opened(path) as file:
-        card = _read_card(path, file.metadata() or {})
-        shapes = architecture.tensor_shapes(card.model, len(card.labels))
+        card = read_card(path, file.metadata() or {})
+        shapes = card.tensor_shapes
         if set(file.keys()) != set(shapes):
             odd = sorted(set(file.keys()) ^ set(shapes))[0]
             raise ModelError(f"{path}: tensor {odd!r} does not fit the network that the file describes")
@@ -202,51 +105,10 @@ def write_model(path: Path, model: ModelFile, *, half: bool = False) -> None:
     write_bytes(path, safetensors.numpy.save(weights, metadata={"escnn": json.dumps(card_document(model.card))}))
 
 
-def card_document(card: ModelCard) -> dict[str, Any]:
-    """The card as JSON types, as it stands in a file."""
-    return {
-        "format": FORMAT,
-        "name": card.name,
-        "labels": list(card.labels),
-        "audio": to_json(card.audio),
-        "model": to_json(card.model),
-        "normalization": to_json(card.normalization),
-        "training": card.training,
-        "score": card.score,
-        "versions": card.versions,
-    }
-
-
 def add_score(path: Path, score: dict[str, Any]) -> None:
     """Write into the model file at `path` how it scored."""
     model = read_model(path)
     write_model(path, ModelFile(dataclasses.replace(model.card, score=score), model.weights))
-
-
-def _read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
-    """The card, checked whole: what the program will ever read of it has the type that it expects."""
-    if "escnn" not in metadata:
-        raise ModelError(f"{path}: a safetensors file, but not a model of escnn", hint="`escnn train` writes them")
-    document = json.loads(metadata["escnn"])
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else None
-        raise ModelError(f"{path}: model format {found!r:.60}, this escnn reads {FORMAT!r}", hint="update escnn")
-    try:
-        read = msgspec.convert(document, _CardDocument)
-        card = ModelCard(**{name: getattr(read, name) for name in _CardDocument.__struct_fields__ if name != "format"})
-        card.record, card.accuracy  # noqa: B018 - as much as will be read of them
-        if _nested_deeper(document, MOST_NESTED):
-            raise ValueError("nested too deeply")  # what can be read just so may not be written again
-    except (ValueError, EscnnError, OverflowError) as error:
-        raise ModelError(f"{path}: damaged model card ({reason(error)})") from error
-    if not 2 <= len(card.labels) <= MOST_LABELS or len(set(card.labels)) != len(card.labels):
-        raise ModelError(f"{path}: {len(card.labels)} labels; a model has 2 to {MOST_LABELS} different ones")
-    if not all(map(is_plain, (card.name, *card.labels))):
-        raise ModelError(f"{path}: its name or a label holds control characters")
-    if not (math.isfinite(card.normalization.mean_db) and 0 < card.normalization.std_db < math.inf):
-        raise ModelError(f"{path}: normalization must be finite, its deviation positive")
-    architecture.check_size(card.audio, card.model, len(card.labels), str(path))
-    return card
 
 
 def _with_hashes(card: ModelCard, path: Path) -> ModelCard:
@@ -263,11 +125,6 @@ def _with_hashes(card: ModelCard, path: Path) -> ModelCard:
             whole.update(block)
             weights.update(block)
     return dataclasses.replace(card, sha256=whole.hexdigest(), weights_sha256=weights.hexdigest())
-
-
-def _nested_deeper(document: Any, levels: int) -> bool:
-    children = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
-    return levels == 0 or any(_nested_deeper(child, levels - 1) for child in children)
 
 
 def _read_weights(path: Path, shapes: Mapping[str, Shape]) -> Weights:

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from escnn.audio.log_mel import normalize
 from escnn.errors import UsageError
+from escnn.model.frames import HEAD, head_shapes
+from escnn.model.frames_without_head import FrameClassifier, frame_scores_without_head
 from escnn.model.model_file import ModelFile
 from escnn.network import saliency
+from escnn.network.frame_head import FrameHead, last_stages
 from escnn.network.log_mel import TorchLogMel
 from escnn.network.resnet import ResNet, record_feature_maps
 from escnn.version import __version__
@@ -33,6 +36,10 @@ class TorchRuntime:
         self.card, self.device = model.card, device
         self.network = build_network(model).to(device).to(memory_format=torch.channels_last)
         self.versions, self.has_saliency = versions(), True
+        self._head = build_frame_head(model)
+        if self._head is not None:
+            self._head.to(device)
+        self._classifier = FrameClassifier.of(model)
         self._log_mel = TorchLogMel(model.card.audio).to(device)
 
     @torch.inference_mode()
@@ -47,6 +54,18 @@ class TorchRuntime:
         x = self._input(log_mels)[:, None].contiguous(memory_format=torch.channels_last)
         scores: Array = self.network(x).softmax(dim=1).cpu().numpy()
         return scores
+
+    @torch.inference_mode()
+    def frame_scores(self, log_mels: Array) -> Array:
+        """Scores (batch, classes, frames), each 0 to 1, of log-mels in dB (batch, mels, frames): what sounds when.
+
+        They lie ``card.frame_seconds`` apart. Without a frame head they are from `frame_scores_without_head`.
+        """
+        fine, coarse = last_stages(self.network, self._input(log_mels)[:, None])
+        if self._head is None:
+            return frame_scores_without_head(coarse.mean(2).cpu().numpy(), self._classifier)
+        frames: Array = self._head(fine, coarse).sigmoid().cpu().numpy()
+        return frames
 
     @torch.inference_mode()
     def feature_maps(self, log_mel: Array) -> dict[str, Array]:
@@ -72,14 +91,34 @@ def build_network(model: ModelFile) -> ResNet:
     """The network that a model file describes, with its weights, in evaluation mode, on the CPU."""
     with torch.device("meta"):  # nothing is drawn that the file's weights would replace
         network = ResNet(model.card.model, len(model.card.labels))
-    weights = {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in model.weights.items()}
+    weights = {
+        name: torch.from_numpy(np.asarray(array, order="C"))
+        for name, array in model.weights.items()
+        if not name.startswith(HEAD)
+    }
     network.load_state_dict(weights, assign=True)
     return network.eval()
 
 
-def network_weights(network: ResNet) -> dict[str, NDArray[np.generic]]:
-    """The weights of a network as a model file keeps them."""
-    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in network.state_dict().items()}
+def build_frame_head(model: ModelFile) -> FrameHead | None:
+    """The frame head of a model file, in evaluation mode, on the CPU; None if it has none."""
+    card = model.card
+    if card.frames is None:
+        return None
+    with torch.device("meta"):
+        head = FrameHead(card.model, card.frames.head, len(card.labels), card.audio.n_mels)
+    shapes = head_shapes(card.model, card.frames.head, len(card.labels), card.audio.n_mels)
+    weights = {name.removeprefix(HEAD): torch.from_numpy(np.asarray(model.weights[name], order="C")) for name in shapes}
+    head.load_state_dict(weights, assign=True)
+    return head.eval()
+
+
+def network_weights(network: ResNet, head: FrameHead | None = None) -> dict[str, NDArray[np.generic]]:
+    """The weights of a network, and of a frame head on it, as a model file keeps them."""
+    tensors = dict(network.state_dict())
+    if head is not None:
+        tensors |= {f"{HEAD}{name}": tensor for name, tensor in head.state_dict().items()}
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
 
 def choose_device(name: str) -> torch.device:

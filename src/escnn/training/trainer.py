@@ -27,7 +27,8 @@ from escnn.data.features import FEATURES_VERSION, Features
 from escnn.data.folds import split
 from escnn.errors import ModelError, UsageError, reason
 from escnn.model import architecture
-from escnn.model.model_file import ModelCard, ModelFile
+from escnn.model.card import ModelCard
+from escnn.model.model_file import ModelFile
 from escnn.network.resnet import ResNet
 from escnn.network.runtime import network_weights, versions
 from escnn.runs.run import EpochMetrics

@@ -11,7 +11,7 @@ from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.data.dataset import Clip
 from escnn.evaluation.evaluation import Evaluation
 from escnn.model.architecture import ModelConfig
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 from escnn.runs.run import EpochMetrics
 
 Answer = tuple[int, int, float, float]  # true class, predicted class, their scores: of the predicted, of the true

@@ -15,7 +15,7 @@ from escnn.audio.decoding import SoundInfo
 from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.inference.prediction import Prediction
 from escnn.model.architecture import ModelConfig, receptive_fields
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 from escnn.report.sound.layers import draw_layers
 from escnn.report.sound.page import sound_page
 

@@ -15,7 +15,7 @@ from escnn.audio.decoding import load_audio
 from escnn.audio.encoding import encode
 from escnn.evaluation.evaluation import Evaluation
 from escnn.evaluation.metrics import wilson_interval
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 from escnn.report.evaluation.calibration import calibration_in_words, reliability_dots
 from escnn.report.evaluation.confusion import LEVELS, Cell, confusion_cells, in_words, side_by_side
 from escnn.report.evaluation.curves import curve_lines

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from escnn.inference.prediction import Failure, Prediction
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 from escnn.report.html import render_page
 from escnn.report.sound.page import title
 

@@ -12,7 +12,7 @@ from escnn.analysis.analysis import Analysis
 from escnn.audio.log_mel import mel_frequencies
 from escnn.errors import UsageError, closest
 from escnn.model.architecture import parameter_count, receptive_fields
-from escnn.model.model_file import ModelCard
+from escnn.model.card import ModelCard
 from escnn.report.pictures import images
 
 Array = NDArray[np.float32]

@@ -1,0 +1,145 @@
+"""Sounds put together from training clips, of which it is known when each of them sounds: what a frame head learns on.
+
+All in decibels of the log-mel, (mels, frames), from the features that the network was trained on: nothing is decoded.
+Every draw comes from the generator that is handed in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escnn.audio.log_mel import AudioConfig
+
+Array = NDArray[np.float32]
+Rng = np.random.Generator
+
+MIXTURE_SECONDS = 10.0
+SOUNDING_DB = 45.0  # below the loudest frame of a clip: what is quieter is silence
+GAP_SECONDS = 0.5  # so much silence ends an event
+CONTINUOUS_DB, CONTINUOUS_SHARE = 15.0, 0.9  # below its loudest frame at most, in that share of a background's frames
+LOWEST_DB, HIGHEST_DB = -65.0, -25.0  # level of a background
+FAINTEST_DB, LOUDEST_DB = -2.0, 25.0  # level of an event over the background
+LOUDEST_EVENT_DB = 30.0  # by which an event's clip is made louder at most: its noise comes along
+MOST_EVENTS = 4
+EVENT_COUNTS = (0, 1, 1, 2, 2, 3, 4)  # drawn from
+NOISE_SHARE = 0.15  # of the backgrounds: noise in place of a clip
+EQUALIZER_DB, EQUALIZER_KNOTS, SHIFT_MELS = 3.0, 6, 4
+SPEED = 0.0
+
+
+class Mixtures:
+    """Draws mixtures of `MIXTURE_SECONDS`: their log-mel, and which class sounds in each of its frames."""
+
+    def __init__(
+        self, decibels: NDArray[np.float16], class_ids: NDArray[np.int64], classes: int, audio: AudioConfig
+    ) -> None:
+        """Look through the windows to mix: `decibels` (windows, mels, frames), `class_ids` (windows,)."""
+        self._decibels, self._class_ids, self.classes, self.audio = decibels, class_ids, classes, audio
+        self.frames = 1 + round(MIXTURE_SECONDS * audio.sample_rate) // audio.hop_length
+        gap = round(GAP_SECONDS * audio.sample_rate / audio.hop_length)
+        self._parts = [sounding_parts(window, audio.floor_db, gap) for window in decibels]
+        self._continuous = [index for index, window in enumerate(decibels) if is_continuous(window)]
+
+    def draw(self, rng: Rng, others: Sequence[Array] = (), nothing: float = 0.0) -> tuple[Array, Array]:
+        """A mixture, (mels, frames), and its targets, (classes, frames) of zeros and ones.
+
+        Args:
+            rng: what is drawn from.
+            others: log-mels (mels, frames) of sounds of no class, as long as a mixture.
+            nothing: share of the mixtures that hold only these.
+        """
+        if others and rng.random() < nothing:
+            other = others[int(rng.integers(len(others)))]
+            level = rng.uniform(LOWEST_DB, HIGHEST_DB) - level_db(_power(other))
+            return self._floored(other + np.float32(level)), np.zeros((self.classes, self.frames), np.float32)
+        targets = np.zeros((self.classes, self.frames), np.float32)
+        level = float(rng.uniform(LOWEST_DB, HIGHEST_DB))
+        background, class_id = self._background(rng)
+        if class_id is not None:
+            targets[class_id] = 1
+        power = background * np.float32(10 ** ((level - level_db(background)) / 10))
+        for _ in range(int(rng.choice(EVENT_COUNTS))):
+            index = int(rng.integers(len(self._decibels)))
+            parts = self._parts[index]
+            first, last = parts[int(rng.integers(len(parts)))]
+            event = self._played(_power(self._varied(index, rng)[:, first:last]), rng)
+            length = event.shape[1]
+            start = int(rng.integers(-(length // 2), self.frames - length // 2))
+            inside = slice(max(0, -start), min(length, self.frames - start))
+            gain = level + float(rng.uniform(FAINTEST_DB, LOUDEST_DB)) - level_db(event)
+            if inside.stop - inside.start < 2 or gain > LOUDEST_EVENT_DB:
+                continue
+            there = slice(start + inside.start, start + inside.stop)
+            power[:, there] += event[:, inside] * np.float32(10 ** (gain / 10))
+            targets[self._class_ids[index], there] = 1
+        return self._floored(10 * np.log10(power + np.float32(1e-20))), targets
+
+    def _background(self, rng: Rng) -> tuple[Array, int | None]:
+        """The powers of a clip that sounds throughout, over and over, with its class; or those of noise."""
+        if not self._continuous or rng.random() < NOISE_SHARE:
+            tilt = np.linspace(0, rng.uniform(-30, 10), self.audio.n_mels, dtype=np.float32)[:, None]
+            grain = rng.standard_normal((self.audio.n_mels, self.frames), dtype=np.float32) * np.float32(5.6)
+            return _power(tilt + grain), None
+        index = self._continuous[int(rng.integers(len(self._continuous)))]
+        clip = _power(self._varied(index, rng))
+        first = int(rng.integers(clip.shape[1]))
+        repeats = math.ceil((first + self.frames) / clip.shape[1])
+        return np.tile(clip, repeats)[:, first : first + self.frames], int(self._class_ids[index])
+
+    def _varied(self, index: int, rng: Rng) -> Array:
+        """A window through another microphone, a little higher or lower."""
+        knots = rng.normal(0, EQUALIZER_DB, EQUALIZER_KNOTS)
+        curve = np.interp(np.linspace(0, EQUALIZER_KNOTS - 1, self.audio.n_mels), range(EQUALIZER_KNOTS), knots)
+        varied: Array = self._decibels[index].astype(np.float32) + curve.astype(np.float32)[:, None]
+        shift = int(rng.integers(-SHIFT_MELS, SHIFT_MELS + 1))
+        varied = np.roll(varied, shift, axis=0)
+        varied[: max(0, shift)] = self.audio.floor_db
+        varied[len(varied) + min(0, shift) :] = self.audio.floor_db
+        return varied
+
+    @staticmethod
+    def _played(power: Array, rng: Rng) -> Array:
+        """Faster or slower by up to exp(`SPEED`)."""
+        speed = math.exp(rng.uniform(-SPEED, SPEED))
+        return power[
+            :, (np.arange(max(1, round(power.shape[1] / speed))) * speed).astype(int).clip(max=power.shape[1] - 1)
+        ]
+
+    def _floored(self, decibels: Array) -> Array:
+        return np.maximum(decibels, np.float32(self.audio.floor_db))
+
+
+def sounding_parts(decibels: NDArray[np.floating], floor_db: float, gap: int) -> list[tuple[int, int]]:
+    """Where a log-mel (mels, frames) sounds: (first, last + 1) of its frames, parts more than `gap` frames apart.
+
+    A frame sounds if its power is within `SOUNDING_DB` of the loudest one. The longest part comes first; where nothing
+    is louder than the floor, all of it is one.
+    """
+    power = _power(decibels.astype(np.float32)).sum(axis=0)
+    silent = len(decibels) * 10 ** (floor_db / 10) * 1.01
+    loud = np.flatnonzero(power > max(silent, float(power.max()) * 10 ** (-SOUNDING_DB / 10)))
+    if not len(loud):
+        return [(0, decibels.shape[1])]
+    edges = np.flatnonzero(np.diff(loud) > gap)
+    firsts, lasts = loud[np.r_[0, edges + 1]], loud[np.r_[edges, len(loud) - 1]] + 1
+    return sorted(zip(firsts.tolist(), lasts.tolist(), strict=True), key=lambda part: part[0] - part[1])
+
+
+def is_continuous(decibels: NDArray[np.floating]) -> bool:
+    """Whether a log-mel (mels, frames) sounds all the time, as loud as ever: then it can be a background."""
+    power = _power(decibels.astype(np.float32)).sum(axis=0)
+    return float(np.mean(power > power.max() * 10 ** (-CONTINUOUS_DB / 10))) >= CONTINUOUS_SHARE
+
+
+def level_db(power: Array) -> float:
+    """The level of a sound whose powers are (mels, frames): of the sum over mels, averaged over time."""
+    return 10 * math.log10(float(power.sum(axis=0).mean()) + 1e-20)
+
+
+def _power(decibels: Array) -> Array:
+    power: Array = np.exp(decibels * np.float32(math.log(10) / 10))
+    return power
