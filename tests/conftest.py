@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.model.architecture import ModelConfig
 from escnn.model.card import ModelCard
+from escnn.model.frames import FrameRecord
 from escnn.model.model_file import ModelFile, write_model
 from escnn.runs.settings import AugmentConfig, TrainConfig
 
@@ -87,23 +88,36 @@ def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file with random weights and three classes."""
+def random_model(
+    config: ModelConfig = SMALL_MODEL, frames: FrameRecord | None = None, audio: AudioConfig = SMALL_AUDIO
+) -> ModelFile:
+    """A model with random weights and three classes, and a frame head if it is to have one."""
     import torch
 
+    from escnn.network.frame_head import FrameHead
     from escnn.network.resnet import ResNet
     from escnn.network.runtime import network_weights
 
     torch.manual_seed(0)
-    network = ResNet(SMALL_MODEL, 3)
+    network = ResNet(config, 3)
     for module in network.modules():  # batch-norm statistics as after a training, so that they matter
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 1.5)
-    card = ModelCard("small", ("low", "middle", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0))
+    labels = ("low", "middle", "high")
+    card = ModelCard("small", labels, audio, config, Normalization(-60.0, 25.0), frames=frames)
+    head = None if frames is None else FrameHead(config, frames.head, len(labels), audio.n_mels)
+    if head is not None:
+        for parameter in head.parameters():  # so that scores are not all alike
+            parameter.data.normal_(0, 2 / max(1, parameter[0].numel()) ** 0.5)
+    return ModelFile(card, network_weights(network, head))
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file with random weights and three classes."""
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    write_model(path, ModelFile(card, network_weights(network)))
+    write_model(path, random_model())
     return path
 
 

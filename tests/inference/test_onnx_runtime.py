@@ -14,7 +14,7 @@ from escnn.cache import cache_folder
 from escnn.errors import UsageError
 from escnn.inference.classifier import Classifier
 from escnn.inference.onnx_runtime import OnnxRuntime
-from escnn.model.model_file import read_model
+from escnn.model.model_file import ModelFile, read_model
 
 Writer = Callable[..., Path]
 
@@ -45,12 +45,20 @@ def test_a_graph_is_kept_and_a_damaged_one_is_made_anew(
     small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ESCNN_CACHE", str(tmp_path))
-    model = read_model(small_model)
+    model = read_model(small_model, lazily=True)
     log_mels = np.zeros((1, 32, 32), dtype=np.float32)
     scores = OnnxRuntime(model).scores(log_mels)
     (kept,) = (cache_folder() / "graphs").iterdir()
     kept.write_bytes(b"damaged")
     np.testing.assert_array_equal(OnnxRuntime(model).scores(log_mels), scores)
+
+
+def test_a_model_whose_weights_were_changed_in_memory_is_not_taken_for_that_of_its_file(small_model: Path) -> None:
+    of_file = read_model(small_model, lazily=True)
+    changed = ModelFile(of_file.card, {name: array / 2 for name, array in of_file.weights.items()})
+    log_mels = np.random.default_rng(0).uniform(-90, -10, (1, 32, 32)).astype(np.float32)
+    before, after = (OnnxRuntime(model).scores(log_mels) for model in (of_file, changed))
+    assert np.abs(before - after).max() > 1e-3
 
 
 @pytest.mark.parametrize("options", [{"runtime": "tflite"}, {"runtime": "onnx", "device": "cuda"}])

@@ -58,7 +58,7 @@ def test_the_schedule_is_the_one_cycle_of_torch_to_the_last_bit(steps: int, warm
         for optimizer in theirs
     ]
     for step in range(steps):
-        rate = follow_schedule(ours, config, step, steps)
+        rate = follow_schedule(ours, config.learning_rate, config.warmup, step, steps)
         for mine, other in zip(ours, theirs, strict=True):
             for group, expected in zip(mine.param_groups, other.param_groups, strict=True):
                 assert group["lr"] == expected["lr"] == rate
@@ -76,7 +76,7 @@ def test_where_the_one_cycle_of_torch_ends_in_an_error_or_learns_nothing_the_fir
 ) -> None:
     config = of(warmup=warmup)
     (adamw,) = make_optimizers(ResNet(SMALL_TRAINING.model, 3), of(optimizer="adamw"))
-    rates = [follow_schedule([adamw], config, step, steps) for step in range(steps)]
+    rates = [follow_schedule([adamw], config.learning_rate, config.warmup, step, steps) for step in range(steps)]
     assert rates[0] == config.learning_rate
     assert rates == sorted(rates, reverse=True)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 10.0  # how often progress prints a line where there is no terminal to draw a bar on
 LEFT_FROM_EPOCHS = 10  # the time left follows the mean of so many: those that look at the test fold take longer
 
-_UNITS = {"training": "steps"}  # what a stage counts where that is not what the others do
+_UNITS = {"training": "steps", "training frames": "steps"}  # what a stage counts where that is not what the others do
 
 Advance = Callable[[str, int, int | None], None]  # (stage, done, total)
 

@@ -110,7 +110,9 @@ class OnnxRuntime:
         return TorchRuntime(self._model, choose_device("cpu"))
 
     def _open_cached(self, kind: str, **outputs: bool) -> onnxruntime.InferenceSession:
-        """The session of a graph from the cache."""
+        """The session of a graph, from the cache where the model is that of a file."""
+        if self._model.is_in_memory:
+            return self._open(graph_bytes(self._model, **outputs))
         key = hashlib.sha256(f"{GRAPH_VERSION} {kind} {self.card.sha256}".encode()).hexdigest()[:32]
         graph = cached_file("graphs", f"{key}.onnx", lambda: graph_bytes(self._model, **outputs))
         try:

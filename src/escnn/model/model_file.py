@@ -44,6 +44,11 @@ class ModelFile:
         self._read = weights
 
     @property
+    def is_in_memory(self) -> bool:
+        """Whether its weights may be others than those of the file that the card has the hash of."""
+        return not callable(self._read)
+
+    @property
     def weights(self) -> Weights:
         """The arrays; `ModelError` if the file turns out to be damaged."""
         return self._read() if callable(self._read) else self._read

@@ -30,14 +30,13 @@ class FrameHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classify.bias = nn.Parameter(torch.full((classes,), RARE))
 
-    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Feature maps (batch, channels, mels, frames) of the last two stages to logits (batch, classes, frames)."""
+    def forward(self, rows: Tensor, mean: Tensor) -> Tensor:
+        """What `last_stages` gives of a network to logits (batch, classes, frames)."""
         config = self.config
-        mean = coarse.mean(2)  # (batch, channels, frames)
         smooth = F.avg_pool1d(mean, config.mean_frames, 1, config.mean_frames // 2, count_include_pad=False)
         highest = F.max_pool1d(mean, config.highest_frames, 1, config.highest_frames // 2)
-        context = doubled(self.coarse(torch.cat((mean, smooth, highest), 1)), fine.shape[3])
-        x = F.relu(torch.cat((self.fine(fine.flatten(1, 2)), context), 1))
+        context = doubled(self.coarse(torch.cat((mean, smooth, highest), 1)), rows.shape[2])
+        x = F.relu(torch.cat((self.fine(rows), context), 1))
         logits: Tensor = self.classify(self.dropout(F.relu(self.mix(x))))
         return logits
 
@@ -49,9 +48,11 @@ def doubled(x: Tensor, frames: int) -> Tensor:
 
 
 def last_stages(network: ResNet, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Feature maps (batch, channels, mels, frames) of the last two stages."""
+    """What a frame head sees of a network's input (batch, 1, mels, frames): all mel rows of the last stage but one,
+    (batch, channels * rows, frames), and the mean over rows of the last, (batch, channels, frames).
+    """
     *others, last = network.stages
     x = network.conv1(x)
     for stage in others:
         x = network.get_submodule(stage)(x)
-    return x, network.get_submodule(last)(x)
+    return x.flatten(1, 2), network.get_submodule(last)(x).mean(dim=2)

@@ -61,10 +61,10 @@ class TorchRuntime:
 
         They lie ``card.frame_seconds`` apart. Without a frame head they are from `frame_scores_without_head`.
         """
-        fine, coarse = last_stages(self.network, self._input(log_mels)[:, None])
+        rows, mean = last_stages(self.network, self._input(log_mels)[:, None])
         if self._head is None:
-            return frame_scores_without_head(coarse.mean(2).cpu().numpy(), self._classifier)
-        frames: Array = self._head(fine, coarse).sigmoid().cpu().numpy()
+            return frame_scores_without_head(mean.cpu().numpy(), self._classifier)
+        frames: Array = self._head(rows, mean).sigmoid().cpu().numpy()
         return frames
 
     @torch.inference_mode()

@@ -9,6 +9,7 @@ from escnn.audio.log_mel import AudioConfig
 from escnn.config import Settings, between, from_json, to_json
 from escnn.errors import UsageError, closest
 from escnn.model.architecture import ModelConfig
+from escnn.model.frames import FrameHeadConfig
 
 
 class AugmentConfig(Settings, frozen=True):
@@ -31,6 +32,21 @@ class AugmentConfig(Settings, frozen=True):
     mask_frames: Annotated[int, between(0, 4096)] = 90  # widest, in frames
 
 
+class FramesConfig(Settings, frozen=True):
+    """The last phase of a training: on the finished network, which changes no more, a head learns when sounds begin and
+    end. It learns on mixtures of the training clips, in an epoch as many as there are windows of them.
+    """
+
+    epochs: Annotated[int, between(0, 100_000)] = 0  # 0: no frame head
+    passes: Annotated[int, between(1, 100)] = 6  # over the mixtures of an epoch
+    batch_size: Annotated[int, between(1, 4096)] = 32  # mixtures
+    learning_rate: Annotated[float, between(1e-7, 10.0)] = 2e-3  # peak of the one-cycle schedule
+    weight_decay: Annotated[float, between(0.0, 10.0)] = 0.01
+    dropout: Annotated[float, between(0.0, 0.9)] = 0.5
+    nothing: Annotated[float, between(0.0, 1.0)] = 0.1  # share of mixtures without a sound of any class
+    head: FrameHeadConfig = FrameHeadConfig()
+
+
 class TrainConfig(Settings, frozen=True):
     """Everything that decides how a training goes; with the data and the machine, it decides the weights."""
 
@@ -51,9 +67,14 @@ class TrainConfig(Settings, frozen=True):
     audio: AudioConfig = AudioConfig()
     model: ModelConfig = ModelConfig()
     augment: AugmentConfig = AugmentConfig()
+    frames: FramesConfig = FramesConfig()
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
+        if self.frames.epochs and len(self.model.widths) < 2:
+            raise UsageError(
+                "frames.epochs: a frame head takes a network of two stages or more", hint="set frames.epochs to 0"
+            )
         if self.validation_fold is not None and self.validation_fold == self.fold:
             raise UsageError(
                 f"validation_fold {self.validation_fold} is the test fold, which is reported",
@@ -62,7 +83,7 @@ class TrainConfig(Settings, frozen=True):
 
 
 PRESETS: dict[str, TrainConfig] = {
-    "default": TrainConfig(),
+    "default": TrainConfig(frames=FramesConfig(epochs=12)),
     # Smaller and shorter: 2.7 million parameters in place of 5.4, 60 epochs in place of 100. So short a training does
     # without what keeps a long one from overfitting: changes of speed, dropout and a moving average of the weights.
     "quick": TrainConfig(
@@ -71,6 +92,7 @@ PRESETS: dict[str, TrainConfig] = {
         ema_decay=0.0,
         model=ModelConfig(widths=(32, 64, 128, 256), dropout=0.0),
         augment=AugmentConfig(speed=0.0),
+        frames=FramesConfig(epochs=8),
     ),
     # The network and settings of the model project (a ResNet-34 of 21 million parameters), without its choice of the
     # epoch on the test fold. Its input was not normalized; ours always is.

@@ -39,14 +39,16 @@ def make_optimizers(network: nn.Module, config: TrainConfig) -> list[torch.optim
     return [Muon(by_muon, config.learning_rate, config.weight_decay), adamw] if by_muon else [adamw]
 
 
-def follow_schedule(optimizers: Iterable[torch.optim.Optimizer], config: TrainConfig, step: int, steps: int) -> float:
+def follow_schedule(
+    optimizers: Iterable[torch.optim.Optimizer], peak: float, warmup: float, step: int, steps: int
+) -> float:
     """Set the learning rate of step `step` (from 0) of `steps`, and AdamW's momentum; gives the rate.
 
     One cycle (L. N. Smith and N. Topin, 2018), with the values of torch's OneCycleLR: along a cosine up to the peak,
     reached as the warm-up ends, then down to nearly nothing; the momentum goes the other way. A warm-up of exactly one
     step, where OneCycleLR divides by zero, is at the peak. So is a training of one step, where it would learn nothing.
     """
-    peak, top = config.learning_rate, config.warmup * steps - 1
+    top = warmup * steps - 1
     if step <= top:
         share = step / top if top else 1.0
         rate, momentum = _cosine(peak / RISE, peak, share), _cosine(SLOW_MOMENTUM, FAST_MOMENTUM, share)

@@ -29,6 +29,7 @@ from escnn.report.evaluation.folder import save_curves, save_evaluation, save_pa
 from escnn.runs import run as runs
 from escnn.runs.run import EpochMetrics, Run
 from escnn.runs.settings import TrainConfig
+from escnn.training.frames.phase import train_frame_head
 from escnn.training.inputs import data_of, open_data, reopen_data, settings_of
 from escnn.training.optimizers import choose_precision
 from escnn.training.state import STATE_FILE, differences, load_state, save_state
@@ -63,8 +64,8 @@ def train(  # noqa: PLR0913 - all but `data` by name, and all with a default
         config: settings to start from instead, or a JSON file of them, such as a run's ``config.json``.
         out: the run folder, new or empty; by default the next free ``runs/fold<n>-<number>``.
         device: auto, cpu, cuda or mps.
-        on_progress: called with (stage, done, total): "reading sounds" in clips, "training" in steps, "evaluating
-            fold 5" in clips.
+        on_progress: called with (stage, done, total): "reading sounds" in clips, "training" and "training frames" in
+            steps, "evaluating fold 5" in clips.
         on_epoch: called with (run, metrics) after each epoch, once its state is on disk. A KeyboardInterrupt that it
             raises ends the training as Ctrl-C does, and `resume` goes on from there.
         on_message: called with lines for people: how a run begins and ends.
@@ -239,14 +240,10 @@ class _Pipeline:
         features = self.features(run.config.audio)
         save_warnings([(self.dataset.clips[clip].name, text) for clip, text in features.warnings], run.folder)
         trainer = Trainer(run.config, self.dataset, features, self.device)
-        state = run.folder / STATE_FILE
-        machine = {
-            "device": str(self.device),
-            "precision": trainer.precision_name,
-            "threads": torch.get_num_threads(),
-        }
-        if state.exists():
-            notes = trainer.restore(load_state(state), allow_other_versions=self.allow_other_versions)
+        machine = {"device": str(self.device), **trainer.machine}
+        began = load_state(state) if (state := run.folder / STATE_FILE).exists() else {}
+        if began:
+            notes = trainer.restore(began, allow_other_versions=self.allow_other_versions)
             before = run.details
             notes += differences({name: before.get(name, now) for name, now in machine.items()}, machine)
             if notes and len(trainer.history) < run.config.epochs:
@@ -270,7 +267,10 @@ class _Pipeline:
             details.update(epochs_done=len(trainer.history), **trainer.cost())
             self.on_epoch(run, metrics)
         save_curves(trainer.history, run.folder)
-        write_model(run.folder / MODEL_FILE, trainer.final_model(run.name))
+        save, tell = functools.partial(save_state, state), functools.partial(self.on_progress, "training frames")
+        head, notes = train_frame_head(trainer, began, save, tell)
+        details |= {"not_bit_for_bit": [*details.get("not_bit_for_bit", ()), *notes]} if notes else {}
+        write_model(run.folder / MODEL_FILE, trainer.final_model(run.name, head))
 
     def _test(self, run: Run) -> Evaluation:
         """Evaluate a trained run on its test fold: the score into the model file, ``report.html``, ``evaluation/``."""

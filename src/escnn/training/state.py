@@ -1,19 +1,23 @@
-"""Training state, ``last.pt``: saved, loaded without trusting it, compared with what a resumed run is given."""
+"""Training state, ``last.pt``: saved, loaded without trusting it, compared with what a resumed run is given; and the
+seeds thanks to which no random state is part of it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from escnn.config import to_json
+from escnn.config import from_json, to_json
 from escnn.data.dataset import Dataset
 from escnn.data.features import FEATURES_VERSION
 from escnn.errors import DatasetError, EscnnError, ModelError, UsageError, reason
@@ -22,6 +26,19 @@ from escnn.network.runtime import versions
 from escnn.runs.settings import TrainConfig
 
 STATE_FILE = "last.pt"
+
+
+@contextmanager
+def seeded(seed: int, what: int | str) -> Iterator[None]:
+    """While the block runs, torch's global generators start from (seed, what); then they are as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of(seed, what))
+        yield
+
+
+def seed_of(seed: int, what: int | str) -> int:
+    """A seed of its own for every use that a run makes of chance, such as the number of an epoch."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{what}".encode()).digest()[:7], "big")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -92,7 +109,8 @@ def check_unchanged(
         UsageError: settings changed, or the version of torch.
     """
     check_same_data(state["data_digest"], dataset)
-    if changed := differences(state["config"], to_json(config)):
+    began = to_json(from_json(TrainConfig, state["config"], STATE_FILE))  # with settings that came later
+    if changed := differences(began, to_json(config)):
         raise UsageError(
             f"config.json of the run was changed since it began: {', '.join(changed)}",
             hint="put the old values back, or start a new run with --config",

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,8 +32,10 @@ from escnn.network.runtime import network_weights, versions
 from escnn.runs.run import EpochMetrics
 from escnn.runs.settings import TrainConfig
 from escnn.training.augmentation import augment
+from escnn.training.frames.mixtures import Windows
+from escnn.training.frames.trainer import FrameTrainer
 from escnn.training.optimizers import choose_precision, follow_schedule, make_optimizers, update_ema
-from escnn.training.state import STATE_FILE, check_unchanged
+from escnn.training.state import STATE_FILE, check_unchanged, seed_of, seeded
 from escnn.training.windows import draw_windows, measure_normalization
 
 FOLLOWED_EPOCHS = 20  # how often in a run, at most, the test fold is looked at to draw its curve
@@ -96,14 +96,14 @@ class Trainer:
         """
         config, number = self.config, len(self.history) + 1
         started, cpu_started = time.perf_counter(), time.process_time()
-        seed = _seed(config.seed, number)
+        seed = seed_of(config.seed, number)
         generator = torch.Generator(self.device).manual_seed(seed)
         drawn = draw_windows(self.owner[self.train_windows], torch.Generator().manual_seed(seed))
         self.network.train()
         loss_sum = hits = rate = 0.0
         with seeded(config.seed, number):  # for dropout, which only knows the global generator
             for done, windows in enumerate(torch.tensor_split(self.train_windows[drawn], self.epoch_steps), start=1):
-                rate = follow_schedule(self.optimizers, config, self.step, self.steps)
+                rate = follow_schedule(self.optimizers, config.learning_rate, config.warmup, self.step, self.steps)
                 loss, correct = self._step(windows, generator)
                 if not math.isfinite(loss):
                     raise UsageError(
@@ -188,11 +188,16 @@ class Trainer:
         clips = torch.unique(owner)
         return float((total[clips].argmax(1) == self.class_ids[clips]).float().mean())
 
-    def final_model(self, name: str) -> ModelFile:
-        """The model to keep, called `name`: of the best epoch on the validation fold, or without one of the last."""
+    def final_network(self) -> ResNet:
+        """The network to keep: of the best epoch on the validation fold, or without one of the last."""
         network = self._reported()
         if self.best is not None:
             network.load_state_dict(self.best["weights"])
+        return network
+
+    def final_model(self, name: str, head: FrameTrainer | None = None) -> ModelFile:
+        """The model to keep, called `name`, with the frame head that was trained on it."""
+        if self.best is not None:
             chosen = f"epoch {self.best['epoch']}, the best on validation fold {self.config.validation_fold}"
         else:
             chosen = f"{'weights' if self.ema_model is None else 'moving average of the weights'} after the last epoch"
@@ -216,13 +221,32 @@ class Trainer:
                 "config": to_json(self.config),
             },
             versions=versions(),
+            frames=None if head is None else head.record(),
         )
-        return ModelFile(card, network_weights(network))
+        return ModelFile(card, network_weights(self.final_network(), None if head is None else head.head))
+
+    def frame_trainer(self) -> FrameTrainer:
+        """The phase that follows: a frame head on the network to keep, on the clips that it was trained on."""
+        windows = self.train_windows.numpy()
+        return FrameTrainer(
+            self.config,
+            self.final_network(),
+            self.normalization,
+            Windows(self.features.decibels, windows, self.class_ids.numpy()[self.features.clip[windows]]),
+            self.dataset.labels,
+            self.device,
+            self.precision,
+        )
 
     @property
     def precision_name(self) -> str:
         """In what convolutions are computed, such as ``bfloat16``."""
         return str(self.precision).removeprefix("torch.")
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What of the machine decides the last digits."""
+        return {"precision": self.precision_name, "threads": torch.get_num_threads()}
 
     def cost(self) -> dict[str, Any]:
         """What it took so far, and what one pass over one clip takes."""
@@ -274,16 +298,3 @@ class Trainer:
             raise ModelError(
                 f"{STATE_FILE}: not a state of this run ({reason(error)})", hint="start a new run"
             ) from error
-
-
-@contextmanager
-def seeded(seed: int, epoch: int) -> Iterator[None]:
-    """While the block runs, torch's global generators start from (seed, epoch); then they are as they were."""
-    with torch.random.fork_rng():
-        torch.manual_seed(_seed(seed, epoch))
-        yield
-
-
-def _seed(seed: int, epoch: int) -> int:
-    """A seed of its own for every epoch of every run."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big")

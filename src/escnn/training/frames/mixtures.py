@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +32,33 @@ EQUALIZER_DB, EQUALIZER_KNOTS, SHIFT_MELS = 3.0, 6, 4
 SPEED = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What there is to mix: some of the windows of a data set."""
+
+    decibels: NDArray[np.float16]  # log-mels of all windows, (all windows, mels, frames)
+    chosen: NDArray[np.int64]  # indices into them, (windows,)
+    class_ids: NDArray[np.int64]  # of the chosen ones, (windows,)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> NDArray[np.float16]:
+        window: NDArray[np.float16] = self.decibels[self.chosen[index]]
+        return window
+
+
 class Mixtures:
     """Draws mixtures of `MIXTURE_SECONDS`: their log-mel, and which class sounds in each of its frames."""
 
-    def __init__(
-        self, decibels: NDArray[np.float16], class_ids: NDArray[np.int64], classes: int, audio: AudioConfig
-    ) -> None:
-        """Look through the windows to mix: `decibels` (windows, mels, frames), `class_ids` (windows,)."""
-        self._decibels, self._class_ids, self.classes, self.audio = decibels, class_ids, classes, audio
+    def __init__(self, windows: Windows, classes: int, audio: AudioConfig) -> None:
+        """Look through the windows to mix."""
+        self.windows, self.classes, self.audio = windows, classes, audio
         self.frames = 1 + round(MIXTURE_SECONDS * audio.sample_rate) // audio.hop_length
         gap = round(GAP_SECONDS * audio.sample_rate / audio.hop_length)
-        self._parts = [sounding_parts(window, audio.floor_db, gap) for window in decibels]
-        self._continuous = [index for index, window in enumerate(decibels) if is_continuous(window)]
+        found = [windows[index] for index in range(len(windows))]
+        self._parts = [sounding_parts(window, audio.floor_db, gap) for window in found]
+        self._continuous = [index for index, window in enumerate(found) if is_continuous(window)]
 
     def draw(self, rng: Rng, others: Sequence[Array] = (), nothing: float = 0.0) -> tuple[Array, Array]:
         """A mixture, (mels, frames), and its targets, (classes, frames) of zeros and ones.
@@ -63,7 +79,7 @@ class Mixtures:
             targets[class_id] = 1
         power = background * np.float32(10 ** ((level - level_db(background)) / 10))
         for _ in range(int(rng.choice(EVENT_COUNTS))):
-            index = int(rng.integers(len(self._decibels)))
+            index = int(rng.integers(len(self.windows)))
             parts = self._parts[index]
             first, last = parts[int(rng.integers(len(parts)))]
             event = self._played(_power(self._varied(index, rng)[:, first:last]), rng)
@@ -75,7 +91,7 @@ class Mixtures:
                 continue
             there = slice(start + inside.start, start + inside.stop)
             power[:, there] += event[:, inside] * np.float32(10 ** (gain / 10))
-            targets[self._class_ids[index], there] = 1
+            targets[self.windows.class_ids[index], there] = 1
         return self._floored(10 * np.log10(power + np.float32(1e-20))), targets
 
     def _background(self, rng: Rng) -> tuple[Array, int | None]:
@@ -88,13 +104,13 @@ class Mixtures:
         clip = _power(self._varied(index, rng))
         first = int(rng.integers(clip.shape[1]))
         repeats = math.ceil((first + self.frames) / clip.shape[1])
-        return np.tile(clip, repeats)[:, first : first + self.frames], int(self._class_ids[index])
+        return np.tile(clip, repeats)[:, first : first + self.frames], int(self.windows.class_ids[index])
 
     def _varied(self, index: int, rng: Rng) -> Array:
         """A window through another microphone, a little higher or lower."""
         knots = rng.normal(0, EQUALIZER_DB, EQUALIZER_KNOTS)
         curve = np.interp(np.linspace(0, EQUALIZER_KNOTS - 1, self.audio.n_mels), range(EQUALIZER_KNOTS), knots)
-        varied: Array = self._decibels[index].astype(np.float32) + curve.astype(np.float32)[:, None]
+        varied: Array = self.windows[index].astype(np.float32) + curve.astype(np.float32)[:, None]
         shift = int(rng.integers(-SHIFT_MELS, SHIFT_MELS + 1))
         varied = np.roll(varied, shift, axis=0)
         varied[: max(0, shift)] = self.audio.floor_db
