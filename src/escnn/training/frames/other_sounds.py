@@ -5,6 +5,7 @@ Speech is synthesised with espeak-ng where that is installed.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
@@ -31,7 +32,13 @@ PHRASES = (
     "My sister lives in a small village in the mountains.",
     "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday.",
 )
-SPOKEN = ("speech", "speak", "talk", "voice", "convers", "human", "people", "person", "child", "man", "woman")
+# Words in the name of a class that could be speech.
+SPOKEN = frozenset(
+    [
+        *("speech", "speaking", "speaker", "talk", "talking", "voice", "voices", "conversation", "human", "people"),
+        *("person", "child", "children", "man", "men", "woman", "women", "male", "female"),
+    ]
+)
 
 
 def other_sounds(audio: AudioConfig, seconds: float, labels: tuple[str, ...], seed: int) -> list[Array]:
@@ -42,8 +49,7 @@ def other_sounds(audio: AudioConfig, seconds: float, labels: tuple[str, ...], se
     rng = np.random.default_rng([seed, 7])
     samples = round(seconds * audio.sample_rate)
     sounds = [_noise(rng, samples, audio.sample_rate) for _ in range(COUNT)]
-    named = {word for label in labels for word in label.lower().replace("-", "_").split("_")}
-    if not any(word.startswith(SPOKEN) for word in named):
+    if SPOKEN.isdisjoint(word for label in labels for word in re.split(r"[\W_]+", label.lower())):
         sounds += [np.resize(spoken, samples) for spoken in _speeches(rng, audio.sample_rate)]
     log_mel = LogMel(audio)
     return [log_mel(sound[None])[0] for sound in sounds]
