@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 
 from escnn.audio.log_mel import AudioConfig, LogMel
 from escnn.detection.events import EventFinder
-from escnn.detection.frame_scores import read_frame_scores, stream_log_mels
+from escnn.detection.frame_scores import (
+    Recording,
+    block_frames,
+    read_frame_scores,
+    score_recordings,
+    stream_log_mels,
+)
 from escnn.inference.onnx_runtime import OnnxRuntime
 from escnn.model.architecture import ModelConfig
 from escnn.model.frames import EventSettings, FrameHeadConfig, FrameRecord, Geometry, geometry
@@ -103,6 +110,32 @@ def test_the_log_mel_of_a_stream_is_that_of_the_whole_bit_for_bit(runtime: OnnxR
     whole = LogMel(SMALL_AUDIO)(sound[None])[0]
     streamed = np.concatenate(list(stream_log_mels(in_pieces(sound, 91), runtime, SMALL_AUDIO)), axis=1)
     assert np.array_equal(streamed, whole)
+
+
+@pytest.mark.parametrize("border", [0, 1, 3, 7])
+def test_a_stream_can_be_begun_at_any_border_of_blocks(runtime: OnnxRuntime, border: int) -> None:
+    sound = np.random.default_rng(4).normal(0, 0.1, 12 * RATE).astype(np.float32)
+    first = border * block_frames(runtime.card, 1.0) // runtime.card.frame_geometry.stride
+    whole = scores_of(runtime, sound, 5, 1.0)
+    parts = list(read_frame_scores(in_pieces(sound, 17), runtime, 1.0, first))
+    assert parts[0].first == first
+    assert np.array_equal(np.concatenate([part.scores for part in parts]), whole[first:])
+
+
+def test_several_recordings_are_scored_in_order_and_what_cannot_be_read_says_so(
+    runtime: OnnxRuntime, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    sounds = [rng.normal(0, 0.1, samples).astype(np.float32) for samples in (900, 30_000, 4_000)]
+    recordings = [Recording((sound, RATE), f"{number}") for number, sound in enumerate(sounds)]
+    recordings.insert(1, Recording(tmp_path / "missing.wav", "missing"))
+    told = list(score_recordings(recordings, runtime, 1.0))
+    assert [recording.name for recording, part in told if part is None] == ["0", "missing", "1", "2"]
+    assert recordings[1].error is not None
+    for recording, sound in zip([recordings[0], *recordings[2:]], sounds, strict=True):
+        scores = np.concatenate([part.scores for of, part in told if of is recording and part is not None])
+        assert np.array_equal(scores, scores_of(runtime, sound, 1, 1.0))
+        assert (recording.seconds, recording.error) == (len(sound) / RATE, None)
 
 
 def test_a_day_of_hourly_clicks_has_each_of_them_where_it_is() -> None:

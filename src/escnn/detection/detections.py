@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from escnn.audio.decoding import Source, open_sound, source_name
+from escnn.audio.decoding import Source, source_name
 from escnn.detection.events import EventFinder, Run
-from escnn.detection.frame_scores import BLOCK_SECONDS, read_frame_scores
+from escnn.detection.frame_scores import BLOCK_SECONDS, Recording, score_recordings
 from escnn.errors import UsageError
 from escnn.inference.classifier import Classifier
 from escnn.model.card import ModelCard
@@ -95,19 +95,21 @@ def detect(
     finder = EventFinder.of(chosen, len(card.labels), card.frame_seconds)
     found: list[tuple[int, Run]] = []
     kept: list[NDArray[np.float32]] = []
-    name = name or source_name(source)
-    with open_sound(source, name) as reader:
-        for part in read_frame_scores(reader.blocks(card.audio.sample_rate), classifier.runtime, block_seconds):
+    recording = Recording(source, name or source_name(source))
+    for _, part in score_recordings([recording], classifier.runtime, block_seconds):
+        if part is not None:
             found += finder.feed(part.scores)
             if frame_scores:
                 kept.append(part.scores)
+    if recording.error is not None:
+        raise recording.error
     found += finder.end()
     events = sorted(
-        (event_of(card, class_id, run, reader.seconds) for class_id, run in found),
+        (event_of(card, class_id, run, recording.seconds) for class_id, run in found),
         key=lambda event: (event.start, event.class_id),
     )
     scores = np.concatenate(kept) if frame_scores else None
-    return Detections(name, reader.seconds, tuple(events), card, chosen, tuple(reader.warnings), scores)
+    return Detections(recording.name, recording.seconds, tuple(events), card, chosen, recording.warnings, scores)
 
 
 def event_settings(card: ModelCard, changes: dict[str, Any]) -> EventSettings:

@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escnn.audio.channels import Samples
+from escnn.audio.decoding import Source, open_sound
 from escnn.audio.log_mel import AudioConfig
+from escnn.errors import AudioError
 from escnn.inference.read_ahead import read_ahead
+from escnn.model.card import ModelCard
 
 if TYPE_CHECKING:
     from escnn.inference.onnx_runtime import OnnxRuntime
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 BLOCK_SECONDS = 40.0  # of which a block gives scores; longer ones take more memory, shorter ones overlap more
 PIECE_SECONDS = 5.0  # of log-mel that are computed at once
+AHEAD = 2  # blocks that are got ready while the network is at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +41,104 @@ class FrameScores:
     scores: Array
 
 
-def read_frame_scores(
-    blocks: Iterable[Samples], runtime: OnnxRuntime | TorchRuntime, block_seconds: float = BLOCK_SECONDS
-) -> Iterator[FrameScores]:
-    """The scores of a sound at the model's rate, from its first frame to its last, in the order of time.
+@dataclass(eq=False)
+class Recording:
+    """A recording on its way through the network, and what is known of it once it has been read."""
+
+    source: Source
+    name: str
+    number: int = 0  # of those before it
+    first: int = 0  # the score to begin with, a border of blocks
+    declared_seconds: float | None = None
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    error: AudioError | None = None
+
+
+def score_recordings(
+    recordings: Iterable[Recording], runtime: OnnxRuntime | TorchRuntime, block_seconds: float = BLOCK_SECONDS
+) -> Iterator[tuple[Recording, FrameScores | None]]:
+    """The scores of recordings, one after the other, each from its first frame to its last; after those of each, None.
 
     Decoding and log-mels are computed in a thread, ahead of the network, which computes several blocks at once where
-    the runtime has a core for each.
+    the runtime has a core for each. What cannot be read has its `error` set, and may have had scores before.
     """
-    audio, geometry = runtime.card.audio, runtime.card.frame_geometry
-    core = max(1, round(block_seconds * audio.sample_rate / audio.hop_length / geometry.grid)) * geometry.grid
-    pool = ThreadPoolExecutor(runtime.parallel)
-    scoring: deque[tuple[_Block, Future[Array]]] = deque()
+    rate = runtime.card.audio.sample_rate
 
-    def score(block: _Block) -> Array:
+    def blocks() -> Iterator[tuple[Recording, _Block | None]]:
+        for recording in recordings:
+            try:
+                with open_sound(recording.source, recording.name) as reader:
+                    recording.declared_seconds = reader.declared_seconds
+                    for block in _blocks(reader.blocks(rate), runtime, block_seconds, recording.first):
+                        yield recording, block
+                recording.seconds, recording.warnings = reader.seconds, tuple(reader.warnings)
+            except AudioError as error:
+                recording.error = error
+            yield recording, None
+
+    yield from _scored(blocks(), runtime)
+
+
+def read_frame_scores(
+    sound: Iterable[Samples],
+    runtime: OnnxRuntime | TorchRuntime,
+    block_seconds: float = BLOCK_SECONDS,
+    first: int = 0,
+) -> Iterator[FrameScores]:
+    """The scores of a sound at the model's rate, from score `first` on, which must be a border of blocks."""
+    stream = Recording(b"", "stream")
+    blocks = ((stream, block) for block in _blocks(sound, runtime, block_seconds, first))
+    yield from (part for _, part in _scored(blocks, runtime) if part is not None)
+
+
+def _scored(
+    blocks: Iterator[tuple[Recording, _Block | None]], runtime: OnnxRuntime | TorchRuntime
+) -> Iterator[tuple[Recording, FrameScores | None]]:
+    stride = runtime.card.frame_geometry.stride
+
+    def score(block: _Block) -> FrameScores:
         scores = runtime.frame_scores(block.log_mel[None])[0].T  # (frames, classes)
-        before = block.before // geometry.stride
-        wanted: Array = scores[before : before + geometry.frames(block.length)].copy()
-        return wanted
+        before = block.before // stride
+        return FrameScores(block.first // stride, scores[before : before + -(-block.length // stride)].copy())
 
+    pool = ThreadPoolExecutor(runtime.parallel)
+    scoring: deque[tuple[Recording, Future[FrameScores] | None]] = deque()
     try:
-        pieces = stream_log_mels(blocks, runtime, audio)
-        for block in read_ahead(_cut_blocks(pieces, core, geometry.margin), 1):
-            scoring.append((block, pool.submit(score, block)))
-            if len(scoring) > runtime.parallel:
-                done, scores = scoring.popleft()
-                yield FrameScores(done.first // geometry.stride, scores.result())
-        for done, scores in scoring:
-            yield FrameScores(done.first // geometry.stride, scores.result())
+        for recording, block in read_ahead(blocks, AHEAD):
+            scoring.append((recording, None if block is None else pool.submit(score, block)))
+            while scoring and (len(scoring) > 2 * runtime.parallel or _is_done(scoring[0][1])):
+                yield _result(*scoring.popleft())
+        while scoring:
+            yield _result(*scoring.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _is_done(future: Future[FrameScores] | None) -> bool:
+    return future is None or future.done()
+
+
+def _result(recording: Recording, future: Future[FrameScores] | None) -> tuple[Recording, FrameScores | None]:
+    return recording, None if future is None else future.result()
+
+
+def _blocks(
+    sound: Iterable[Samples], runtime: OnnxRuntime | TorchRuntime, block_seconds: float, first: int
+) -> Iterator[_Block]:
+    """A sound as blocks, from that on which begins with score `first`."""
+    audio, geometry = runtime.card.audio, runtime.card.frame_geometry
+    core = block_frames(runtime.card, block_seconds)
+    frame = first * geometry.stride
+    before = min(frame, geometry.margin)
+    pieces = stream_log_mels(sound, runtime, audio, frame - before)
+    return _cut_blocks(pieces, core, geometry.margin, frame, before)
+
+
+def block_frames(card: ModelCard, block_seconds: float = BLOCK_SECONDS) -> int:
+    """How many frames of the log-mel a block gives scores for: a whole number of steps of the network's grid."""
+    grid = card.frame_geometry.grid
+    return max(1, round(block_seconds * card.audio.sample_rate / card.audio.hop_length / grid)) * grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +151,12 @@ class _Block:
     log_mel: Array  # (mels, frames)
 
 
-def _cut_blocks(pieces: Iterable[Array], core: int, margin: int) -> Iterator[_Block]:
-    """Stretches of `core` frames, with up to `margin` frames before and after each."""
+def _cut_blocks(pieces: Iterable[Array], core: int, margin: int, first: int = 0, before: int = 0) -> Iterator[_Block]:
+    """Stretches of `core` frames, with up to `margin` frames before and after each. The first one begins with frame
+    `first`, and `before` frames of the pieces lie before it.
+    """
     waiting: list[Array] = []
-    count = first = before = 0  # frames that wait; the first of the next block, and how many of those before it wait
+    count = 0  # frames that wait
     for piece in pieces:
         waiting.append(piece)
         count += piece.shape[1]
@@ -101,18 +175,21 @@ def _cut_blocks(pieces: Iterable[Array], core: int, margin: int) -> Iterator[_Bl
 
 
 def stream_log_mels(
-    blocks: Iterable[Samples], runtime: OnnxRuntime | TorchRuntime, audio: AudioConfig
+    blocks: Iterable[Samples], runtime: OnnxRuntime | TorchRuntime, audio: AudioConfig, first: int = 0
 ) -> Iterator[Array]:
-    """The log-mel of a sound that comes in blocks, in pieces (mels, frames): bit for bit that of the whole.
+    """The log-mel of a sound that comes in blocks, in pieces (mels, frames), from frame `first` on: bit for bit that of
+    the whole.
 
     What lies beyond its ends is silence; a sound shorter than a window is filled up with it, as for `predict`.
     """
     hop = audio.hop_length
     lead = -(-audio.n_fft // 2 // hop)  # frames whose spectra reach beyond where they stand
+    skip = max(0, first - lead) * hop
+    silence = max(0, lead - first) * hop  # before the sound
     at_once = max(1, round(PIECE_SECONDS * audio.sample_rate / hop))
     size = (2 * lead + at_once) * hop  # of samples: a frame of them more than those that are looked at
-    waiting = [np.zeros(lead * hop, dtype=np.float32)]
-    count, samples, frames = lead * hop, 0, 0
+    waiting = [np.zeros(silence, dtype=np.float32)]
+    count, samples, frames = silence, 0, first
 
     def piece(chunk: Samples, wanted: int) -> Array:
         log_mel: Array = runtime.log_mels(chunk[None])[0]
@@ -120,6 +197,7 @@ def stream_log_mels(
 
     for block in blocks:
         samples += len(block)
+        block = block[max(0, len(block) - max(0, samples - skip)) :]
         waiting.append(block)
         count += len(block)
         if count >= size:

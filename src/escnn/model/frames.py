@@ -21,6 +21,12 @@ HEAD = "frames."  # how the names of a head's tensors begin
 WINDOW_FRAMES = 14  # of the last stage, over which a model without a frame head is asked what sounds
 
 
+def _refuse_even(settings: Settings, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) % 2 == 0:
+            raise UsageError(f"{name} {getattr(settings, name)}: must be odd")
+
+
 class FrameHeadConfig(Settings, frozen=True):
     """Sizes of a frame head."""
 
@@ -31,9 +37,7 @@ class FrameHeadConfig(Settings, frozen=True):
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
-        for name in ("mean_frames", "highest_frames"):
-            if getattr(self, name) % 2 == 0:
-                raise UsageError(f"{name} {getattr(self, name)}: must be odd")
+        _refuse_even(self, "mean_frames", "highest_frames")
 
 
 class EventSettings(Settings, frozen=True):
@@ -44,6 +48,10 @@ class EventSettings(Settings, frozen=True):
     min_seconds: Annotated[float, between(0.0, 60.0)] = 0.0  # what is shorter is left out
     merge_seconds: Annotated[float, between(0.0, 60.0)] = 0.5  # events of a class less than that apart are one
     median_frames: Annotated[int, between(1, 101)] = 1  # odd: scores are the median of so many
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        _refuse_even(self, "median_frames")
 
 
 WITHOUT_HEAD = EventSettings(onset_score=0.3, offset_share=1.0, median_frames=3)
