@@ -61,12 +61,17 @@ def _beside(target: Path, mark: str, kind: str) -> Path:
     return target.with_name(f".{target.name[:40]}.{mark}.{kind}")
 
 
+def beside(target: Path, kind: str) -> Path:
+    """The hidden name of what belongs to `target`, such as its lock: the same each time, and of no other file."""
+    return _beside(target, _mark(target), kind)
+
+
 def _mark(target: Path) -> str:
     """What tells the hidden names of files apart whose names begin alike."""
     return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
 
 
-def _remove_parts(target: Path) -> None:
+def remove_parts(target: Path) -> None:
     """Remove what writers of `target` have left that were killed: only where no other writer can be."""
     like = re.compile(re.escape(_beside(target, _mark(target), "").name) + "[0-9a-f]{8}[.]part", re.DOTALL)
     with suppress(OSError):  # a folder that may be written, not listed
@@ -131,7 +136,7 @@ def output_file(target: Path, *, force: bool = False) -> Iterator[Results]:
     target = target.resolve()
     with ExitStack() as stack:
         if stack.enter_context(claimed(target)):
-            _remove_parts(target)
+            remove_parts(target)
         part = stack.enter_context(_part_beside(target))
         stream = part.open("w", encoding="utf-8")
         with _closed(stream, target):
@@ -175,7 +180,7 @@ def claimed(target: Path) -> Iterator[bool]:
     target = target.resolve()
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with exclusive(_beside(target, _mark(target), "lock"), busy) as alone:
+    with exclusive(beside(target, "lock"), busy) as alone:
         yield alone
 
 

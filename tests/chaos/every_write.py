@@ -27,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # of tests/, whose helpers i
 from chaos.download import import_all, small_and_quick
 from chaos.killed_commands import (
     CrossValidation,
+    Detections,
+    DetectionTable,
     Predictions,
     Prepare,
     WholeFile,
@@ -129,6 +131,7 @@ def make_model(path: Path) -> None:
     """A small model with random weights; and all is imported that forks would import each for itself."""
     import torch
 
+    import escnn.detection.detector
     import escnn.inference.onnx_runtime
     import escnn.model.onnx_graph
     import escnn.training.pipeline  # noqa: F401
@@ -169,7 +172,8 @@ DOWNLOADS = (
 def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     first, step = [*map(int, sys.argv[2:]), *(0, 1)[len(sys.argv[2:]) :]]
-    commands = [what for what in (Predictions, WholeFile, CrossValidation) if what.name.startswith(wanted)]
+    kinds = (Predictions, WholeFile, Detections, DetectionTable, CrossValidation)
+    commands = [what for what in kinds if what.name.startswith(wanted)]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="escnn-chaos-") as folder:
         scratch = Path(folder).resolve()

@@ -116,6 +116,52 @@ class WholeFile(Predictions):
         return (root / "out.csv").read_text()
 
 
+class Detections(Predictions):
+    """`escnn detect --resume` of a recording of several blocks, one that is damaged, and a short one."""
+
+    name = "detect --resume"
+    arguments = (
+        *("detect", "sounds", "--model", "model.safetensors", "--min-score", "0.36", "--merge-seconds", "0"),
+        *("--out", "out.jsonl", "--resume"),
+    )
+
+    def prepare(self, root: Path) -> None:
+        from escnn.detection import journal
+
+        journal.NOTE_EVERY_SECONDS = 0.0
+        (root / "sounds").mkdir()
+        rng = np.random.default_rng(0)
+        long = 0.01 * rng.standard_normal(180 * 8_000).astype(np.float32)
+        for start in range(3, 177, 7):
+            hz, seconds = rng.uniform(200, 3_500), rng.uniform(0.5, 3)
+            burst = tone(hz, seconds, 8_000)
+            long[start * 8_000 : start * 8_000 + len(burst)] += burst
+        soundfile.write(root / "sounds" / "a.wav", long, 8_000)
+        (root / "sounds" / "b.wav").write_bytes(b"no sound")
+        soundfile.write(root / "sounds" / "c.wav", long[: 20 * 8_000], 8_000)
+        shutil.copy(self.model, root / "model.safetensors")
+
+    def result(self, root: Path) -> object:
+        lines = (root / "out.jsonl").read_text()
+        if lines.count("\n") < 15:
+            raise UnexpectedError(f"too few events to show anything: {lines[:500]}")
+        return lines
+
+
+class DetectionTable(Detections):
+    """`escnn detect --format csv --resume`, whose table is made of a journal when all is done."""
+
+    name = "detect --format csv"
+    arguments = (*Detections.arguments[:-2], "out.csv", "--format", "csv", "--resume")
+
+    def check_killed(self, root: Path, whole: object) -> None:
+        if (root / "out.csv").exists() and self.result(root) != whole:
+            raise UnexpectedError("half a table has the final name")
+
+    def result(self, root: Path) -> object:
+        return (root / "out.csv").read_text()
+
+
 class CrossValidation:
     """`escnn train --cross-validate` of one epoch over a data set of two folds, and `--resume`."""
 

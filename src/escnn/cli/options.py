@@ -40,6 +40,15 @@ class Format(StrEnum):
     TABLE = "table"
 
 
+class EventFormat(StrEnum):
+    """How events are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    AUDACITY = "audacity"
+    RAVEN = "raven"
+
+
 def _quiet(ctx: typer.Context, value: bool) -> bool:
     console_of(ctx).quiet = value
     return value

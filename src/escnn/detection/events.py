@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,27 @@ class EventFinder:
         self._running.clear()
         for class_id in sorted(self._waiting):
             yield from self._over(class_id)
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as JSON types."""
+
+        def rows(runs: dict[int, Run]) -> list[list[Any]]:
+            return [[class_id, run.start, run.end, run.score, run.peak] for class_id, run in sorted(runs.items())]
+
+        return {
+            "frames": self._frames,
+            "running": rows(self._running),
+            "waiting": rows(self._waiting),
+            "context": self._context.tolist(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up where `state` was given."""
+        self._frames = int(state["frames"])
+        self._running, self._waiting = (
+            {int(class_id): Run(*of_run) for class_id, *of_run in state[name]} for name in ("running", "waiting")
+        )
+        self._context = np.array(state["context"], dtype=np.float32).reshape(-1, len(self._onset))
 
     def _smoothed(self, scores: Array) -> Array:
         if len(scores) < self._median:

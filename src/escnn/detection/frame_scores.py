@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +35,13 @@ AHEAD = 2  # blocks that are got ready while the network is at work
 
 @dataclass(frozen=True, slots=True)
 class FrameScores:
-    """Scores of consecutive frames, (frames, classes), each 0 to 1; `first` is the number of the first of them."""
+    """Scores of consecutive frames, (frames, classes), each 0 to 1; `first` is the number of the first of them, and the
+    sound goes on to `heard_seconds` at least: to its end, if they are the last.
+    """
 
     first: int
     scores: Array
+    heard_seconds: float
 
 
 @dataclass(eq=False)
@@ -100,7 +103,8 @@ def _scored(
     def score(block: _Block) -> FrameScores:
         scores = runtime.frame_scores(block.log_mel[None])[0].T  # (frames, classes)
         before = block.before // stride
-        return FrameScores(block.first // stride, scores[before : before + -(-block.length // stride)].copy())
+        wanted = scores[before : before + -(-block.length // stride)].copy()
+        return FrameScores(block.first // stride, wanted, block.heard_seconds)
 
     pool = ThreadPoolExecutor(runtime.parallel)
     scoring: deque[tuple[Recording, Future[FrameScores] | None]] = deque()
@@ -131,8 +135,17 @@ def _blocks(
     core = block_frames(runtime.card, block_seconds)
     frame = first * geometry.stride
     before = min(frame, geometry.margin)
-    pieces = stream_log_mels(sound, runtime, audio, frame - before)
-    return _cut_blocks(pieces, core, geometry.margin, frame, before)
+    samples = 0
+
+    def counted() -> Iterator[Samples]:
+        nonlocal samples
+        for part in sound:
+            samples += len(part)
+            yield part
+
+    pieces = stream_log_mels(counted(), runtime, audio, frame - before)
+    for block in _cut_blocks(pieces, core, geometry.margin, frame, before):
+        yield replace(block, heard_seconds=samples / audio.sample_rate)
 
 
 def block_frames(card: ModelCard, block_seconds: float = BLOCK_SECONDS) -> int:
@@ -149,6 +162,7 @@ class _Block:
     length: int
     before: int
     log_mel: Array  # (mels, frames)
+    heard_seconds: float = 0.0  # of the sound, when it was cut
 
 
 def _cut_blocks(pieces: Iterable[Array], core: int, margin: int, first: int = 0, before: int = 0) -> Iterator[_Block]:

@@ -1,0 +1,110 @@
+"""`escnn detect`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from escnn.cli.options import (
+    PATH,
+    EventFormat,
+    ModelPath,
+    Quiet,
+    Runtime,
+    RuntimeName,
+    Threads,
+    Verbose,
+    console_of,
+)
+from escnn.errors import UsageError
+
+STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def detect(
+    ctx: typer.Context,
+    recordings: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, or - for a recording on stdin.")
+    ] = None,
+    files_from: Annotated[
+        Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="<label>", help="Tell of this class only; may be repeated.")
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="A frame of an event reaches this score.", show_default="the model's"),
+    ] = None,
+    min_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's"),
+    ] = None,
+    merge_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=60.0, help="Events less far apart are one.", show_default="the model's"),
+    ] = None,
+    output_format: Annotated[EventFormat, typer.Option("--format", help="How to write them.")] = EventFormat.JSONL,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.", **PATH)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file --out if it is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out where the same command was stopped.")
+    ] = False,
+    start_time: Annotated[
+        str | None,
+        typer.Option(help="When the recording begins, such as 2024-07-02T06:44:04.", show_default="from its name"),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Of the times in names, such as Europe/Rome.", show_default="local, unsaid")
+    ] = None,
+    time_pattern: Annotated[
+        str | None,
+        typer.Option(help="How names begin, such as %Y%m%d_%H%M%S.", show_default="as common recorders write them"),
+    ] = None,
+    model: ModelPath = None,
+    runtime: Runtime = RuntimeName.AUTO,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find what sounds when in recordings of any length."""
+    from escnn import files
+    from escnn.audio import inputs
+    from escnn.cli import events, progress
+    from escnn.detection.clock import ClockSettings
+
+    console = console_of(ctx)
+    names = inputs.collect_inputs(recordings or [], None if files_from is None else str(files_from), console.stdin)
+    out = None if str(out) in STDOUT_NAMES else out
+    events.check_output(out, output_format, force=force, resume=resume)
+    clock = ClockSettings.of(start_time, time_pattern, time_zone)
+    left_out: Counter[str] = Counter()
+    listed = inputs.list_sounds(names, left_out)
+    if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
+        raise UsageError(f"--out {out}: is one of the recordings", hint="write into another file")
+    if out is not None:
+        files.check_output_file(out, force=force or resume)
+    with console.working("opening the model"):
+        from escnn.detection.detections import event_settings
+        from escnn.detection.detector import Detector
+        from escnn.inference.classifier import Classifier
+
+        classifier = Classifier.load(model, runtime=runtime, threads=threads)
+    asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
+    settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
+    class_ids = classifier.class_ids(classes or [])
+    fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone))
+    detector = Detector(classifier, settings, class_ids)
+    with (
+        events.sink(console, output_format, out, fingerprint, resume=resume) as sink,
+        progress.sounds(console, len(listed), len(sink.before.names)) as advance,
+    ):
+        if sink.before.names or sink.before.place:
+            console.message(f"{out}: going on after {len(sink.before.names)} recordings")
+        sounds = events.remaining(inputs.opened(listed, console.stdin), sink.before, out or Path("-"))
+        for step in detector.run(sounds, sink.before.place, advance):
+            sink.take(step, clock, classifier.card)
+    sink.end(left_out)

@@ -1,0 +1,166 @@
+"""Where events go as they are found: lines on stdout, or a journal in a file, of which a table is made at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+from msgspec import structs
+
+from escnn import files
+from escnn.audio.decoding import Source
+from escnn.cli.console import Console
+from escnn.cli.options import EventFormat
+from escnn.detection import tables
+from escnn.detection.clock import ClockSettings, clock_time
+from escnn.detection.detector import Step
+from escnn.detection.formats import DetectionSettings, event_document, recording_document
+from escnn.detection.frame_scores import Recording
+from escnn.detection.journal import Before, Journal, journal
+from escnn.errors import UsageError
+from escnn.inference.classifier import Classifier
+from escnn.model.card import ModelCard
+from escnn.model.frames import EventSettings
+
+
+def check_output(out: Path | None, output_format: EventFormat, *, force: bool, resume: bool) -> None:
+    """Refuse what cannot be before any work is done."""
+    if out is None and output_format in (EventFormat.AUDACITY, EventFormat.RAVEN):
+        raise UsageError(f"--format {output_format}: a table is written into a file", hint="add --out FILE")
+    if resume and (out is None or force):
+        raise UsageError("--resume goes on with a file", hint="add --out FILE; no --force")
+
+
+def fingerprint(
+    classifier: Classifier,
+    settings: EventSettings,
+    class_ids: Sequence[int],
+    clock: tuple[str | None, str | None, str | None],
+) -> DetectionSettings:
+    """What decides the events beside the sounds."""
+    start_time, time_pattern, time_zone = clock
+    return DetectionSettings(
+        weights_sha256=classifier.card.weights_sha256,
+        runtime="torch" if "torch" in classifier.runtime.versions else "onnx",
+        **structs.asdict(settings),
+        classes=sorted(classifier.card.labels[number] for number in class_ids),
+        start_time=start_time,
+        time_pattern=time_pattern,
+        time_zone=time_zone,
+    )
+
+
+def remaining(sounds: Iterable[tuple[Source, str]], before: Before, path: Path) -> Iterator[Recording]:
+    """Those recordings that were not ended before.
+
+    Raises:
+        UsageError: others, or the same in another order, were named before.
+    """
+    coming = iter(sounds)
+    for number, name in enumerate(before.names, start=1):
+        _, found = next(coming, (None, None))
+        if found != name:
+            now = f"is {found} now" if found else "is not there any more"
+            raise UsageError(
+                f"{path}: recording {number} was {name}, but {now}",
+                hint="--resume needs the same recordings in the same order; write into another file",
+            )
+    for number, (source, name) in enumerate(coming, start=len(before.names)):
+        yield Recording(source, name, number)
+
+
+class Sink:
+    """Takes what is found, and counts."""
+
+    def __init__(self, console: Console, write: Callable[[dict[str, Any]], None], book: Journal | None) -> None:
+        self.before = Before() if book is None else book.before
+        self.settings: DetectionSettings | None = None
+        self._console, self._write, self._book = console, write, book
+        self._events = 0 if self.before.place is None else self.before.place.events  # of the recording at hand
+        self._all, self._failures = 0, self.before.failures
+        self._done = len(self.before.names)
+
+    def take(self, step: Step, clock: ClockSettings, card: ModelCard) -> None:
+        """Write what became known."""
+        recording, settings = step.recording, self.settings
+        start = clock.start_of(recording.name, recording.number)
+        for event in step.events:
+            times = clock_time(start, event.start), clock_time(start, event.end)
+            self._write(event_document(recording.name, event, *times))
+        self._events += len(step.events)
+        if step.ended:
+            self._end_of(recording)
+            if settings is not None:
+                self._write(recording_document(recording, self._events, card, settings, clock_time(start, 0.0)))
+            self._all, self._events = self._all + self._events, 0
+        if self._book is not None:
+            self._book.note(step.place, self._events)
+
+    def _end_of(self, recording: Recording) -> None:
+        self._done += 1
+        if recording.error is not None:
+            self._failures += 1
+            self._console.error(recording.error)
+        for text in recording.warnings:
+            self._console.warning(f"{recording.name}: {text}")
+
+    def end(self, left_out: Mapping[str, int]) -> None:
+        """Say what there is to say at the end.
+
+        Raises:
+            Exit: with code 3, where something could not be read.
+        """
+        self._console.left_out(left_out)
+        if self.before.failures:
+            self._console.warning(f"{self.before.failures} of the recordings named before could not be read")
+        done = self._done - len(self.before.names)
+        self._console.message(f"{_counted(self._all, 'event')} in {_counted(done, 'recording')}")
+        if self._failures:
+            if self._done > 1:
+                self._console.message(f"{self._failures} of {self._done} recordings could not be read")
+            raise typer.Exit(3)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def sink(
+    console: Console, output_format: EventFormat, out: Path | None, settings: DetectionSettings, *, resume: bool
+) -> Iterator[Sink]:
+    """Lines on stdout; or in the file `out`, which goes on with what it holds if it is to `resume`."""
+    if out is None:
+        times = settings.start_time is not None or settings.time_pattern is not None
+        taken = Sink(console, _on_stdout(console, output_format, times=times), None)
+        taken.settings = settings
+        yield taken
+        return
+    as_table = output_format is not EventFormat.JSONL
+    path = files.beside(out.resolve(), "journal") if as_table else out
+    with journal(path, settings, resume=resume) as book:
+        if as_table:
+            files.remove_parts(out.resolve())
+        taken = Sink(console, book.write, book)
+        taken.settings = settings
+        yield taken
+    if as_table:
+        tables.write_table(output_format.value, tables.read_lines(path), out)
+        with suppress(OSError):
+            path.unlink()
+
+
+def _on_stdout(console: Console, output_format: EventFormat, *, times: bool) -> Callable[[dict[str, Any]], None]:
+    if output_format is EventFormat.JSONL:
+        return lambda document: console.result(json.dumps(document))
+    console.result(next(tables.csv_lines([], times=times)), encoding="utf-8")
+
+    def write(document: dict[str, Any]) -> None:
+        for line in list(tables.csv_lines([document], times=times))[1:]:
+            console.result(line, encoding="utf-8")
+
+    return write

@@ -1,0 +1,109 @@
+"""The clock time at which a recording begins, from its name, and that of its events."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import PurePath
+from zoneinfo import ZoneInfo
+
+from escnn.errors import UsageError
+
+# As recorders and phones write them: 20240702_064404, 2024-07-02 06.44.04, 240702-064404 (Zoom), with words around.
+_FULL = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_.]?)([01]\d)\2([0-3]\d)[ T_-]{0,2}([0-2]\d)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?!\d)"
+)
+_SHORT = re.compile(r"(?<!\d)(\d\d)([01]\d)([0-3]\d)[-_]([0-2]\d)([0-5]\d)([0-5]\d)(?!\d)")
+_SECONDS = re.compile(r"[0-9A-F]{8}")  # of the first AudioMoths: since 1970, in UTC
+_EARLIEST, _LATEST = datetime(1990, 1, 1), datetime(2100, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSettings:
+    """How the clock time of a recording is found."""
+
+    start_time: datetime | None = None  # given: of the first recording, and of no other
+    pattern: str | None = None  # of `strptime`, that a name begins with; by default those of known recorders
+    zone: tzinfo | None = None  # that names are in
+
+    @classmethod
+    def of(cls, start_time: str | None, pattern: str | None, zone: str | None) -> ClockSettings:
+        """From what a user types.
+
+        Raises:
+            UsageError: no time, no pattern, or no time zone.
+        """
+        found_zone = None if zone is None else _zone(zone)
+        start = None
+        if start_time is not None:
+            try:
+                start = datetime.fromisoformat(start_time)
+            except ValueError as error:
+                raise UsageError(
+                    f"--start-time {start_time!r:.60}: no time", hint="such as 2024-07-02T06:44:04"
+                ) from error
+            if start.tzinfo is None:
+                start = start.replace(tzinfo=found_zone)
+        if pattern is not None:
+            try:
+                datetime.strptime(datetime(2024, 7, 2, 6, 44, 4).strftime(pattern), pattern)
+            except (ValueError, re.error) as error:
+                raise UsageError(
+                    f"--time-pattern {pattern!r:.60}: not understood", hint="such as %Y%m%d_%H%M%S"
+                ) from error
+        return cls(start, pattern, found_zone)
+
+    def start_of(self, name: str, number: int) -> datetime | None:
+        """When recording `number`, of this name, begins; None if nobody says."""
+        if self.start_time is not None:
+            return self.start_time if number == 0 else None
+        found = _by_pattern(PurePath(name).stem, self.pattern) if self.pattern else start_time(name)
+        return found.replace(tzinfo=self.zone) if found is not None and found.tzinfo is None else found
+
+
+def start_time(name: str) -> datetime | None:
+    """The time in the name of a recording, as known recorders write it; local where it does not say UTC."""
+    stem = PurePath(name).stem
+    if _SECONDS.fullmatch(stem):
+        return _plausible(datetime.fromtimestamp(int(stem, 16), UTC))
+    if found := _FULL.search(stem):
+        year, _, month, day, hour, _, minute, second = found.groups()
+        return _time(int(year), month, day, hour, minute, second)
+    if found := _SHORT.search(stem):
+        year, month, day, hour, minute, second = found.groups()
+        return _time(2000 + int(year), month, day, hour, minute, second)
+    return None
+
+
+def clock_time(start: datetime | None, seconds: float) -> str | None:
+    """The clock time, as ISO 8601 to the millisecond, of a moment of a recording that begins at `start`."""
+    return None if start is None else (start + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+def _time(year: int, *parts: str) -> datetime | None:
+    try:
+        return _plausible(datetime(year, *map(int, parts)))  # type: ignore[arg-type]
+    except ValueError:
+        return None
+
+
+def _plausible(time: datetime) -> datetime | None:
+    return time if _EARLIEST <= time.replace(tzinfo=None) < _LATEST else None
+
+
+def _by_pattern(stem: str, pattern: str) -> datetime | None:
+    """A name that follows a pattern; what comes after it does not matter."""
+    for end in range(len(stem), 0, -1):
+        try:
+            return datetime.strptime(stem[:end], pattern)
+        except ValueError:
+            continue
+    return None
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name.upper() in ("UTC", "Z") else ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise UsageError(f"--time-zone {name!r:.60}: no such time zone", hint="such as Europe/Rome, or UTC") from error

@@ -1,0 +1,103 @@
+"""Recordings in, events out, as soon as they are over; what is under way can be put down and taken up again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from escnn.detection.detections import Event, event_of
+from escnn.detection.events import EventFinder
+from escnn.detection.frame_scores import BLOCK_SECONDS, Recording, score_recordings
+from escnn.inference.classifier import Classifier, Progress
+from escnn.model.frames import EventSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became known of a recording."""
+
+    recording: Recording
+    events: list[Event]  # that are over, in the order in which they ended
+    ended: bool  # it was read to its end, or its error is set
+    place: Callable[[], Place]  # where to go on from here
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a detection was put down: in recording `number`, before score `first`, with what the finder knew."""
+
+    number: int
+    first: int = 0
+    finder: dict[str, Any] | None = None
+    events: int = 0  # of the recording that were told before
+
+
+class Detector:
+    """Finds the events of one recording after the other."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        settings: EventSettings,
+        class_ids: Iterable[int] = (),
+        *,
+        block_seconds: float = BLOCK_SECONDS,
+    ) -> None:
+        """`class_ids` are the classes that are asked for; none are all."""
+        self.card, self.settings = classifier.card, settings
+        self._runtime, self._class_ids, self._block_seconds = classifier.runtime, frozenset(class_ids), block_seconds
+
+    def run(
+        self,
+        recordings: Iterable[Recording],
+        place: Place | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Iterator[Step]:
+        """The events of `recordings`, of which the first is the one that `place` is in.
+
+        Args:
+            recordings: in order.
+            place: where to go on in the first of them.
+            on_progress: called after each block.
+        """
+        finder = self._finder()
+        if place is not None and place.finder is not None:
+            finder.restore(place.finder)
+        for recording, part in score_recordings(_placed(recordings, place), self._runtime, self._block_seconds):
+            number = recording.number
+            if part is None:
+                found = [] if recording.error is not None else list(finder.end())
+                finder = self._finder()
+                events = self._events(found, recording.seconds)
+                yield Step(recording, events, True, functools.partial(Place, number + 1))
+                continue
+            found = list(finder.feed(part.scores))
+            first = part.first + len(part.scores)
+            if on_progress is not None:
+                seconds = first * self.card.frame_seconds
+                on_progress(Progress(recording.name, number, seconds, recording.declared_seconds))
+            events = self._events(found, part.heard_seconds)
+            yield Step(recording, events, False, functools.partial(_place, number, first, finder))
+
+    def _finder(self) -> EventFinder:
+        return EventFinder.of(self.settings, len(self.card.labels), self.card.frame_seconds)
+
+    def _events(self, found: Iterable[tuple[int, Any]], seconds: float) -> list[Event]:
+        return [
+            event_of(self.card, class_id, run, seconds)
+            for class_id, run in found
+            if not self._class_ids or class_id in self._class_ids
+        ]
+
+
+def _placed(recordings: Iterable[Recording], place: Place | None) -> Iterator[Recording]:
+    for index, recording in enumerate(recordings):
+        if index == 0 and place is not None:
+            recording.first = place.first
+        yield recording
+
+
+def _place(number: int, first: int, finder: EventFinder) -> Place:
+    return Place(number, first, finder.state())

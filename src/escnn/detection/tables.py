@@ -1,0 +1,129 @@
+"""Events as tables that other programs read: CSV, label tracks of Audacity, selection tables of Raven, parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from escnn.detection.formats import EVENT
+from escnn.errors import UsageError
+from escnn.files import write_text
+from escnn.inference.formats import csv_line
+
+COLUMNS = (
+    "path",
+    "start_seconds",
+    "end_seconds",
+    "peak_seconds",
+    "label",
+    "class_id",
+    "score",
+    "start_time",
+    "end_time",
+)
+RAVEN_COLUMNS = (
+    "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
+    "File Offset (s)", "Species", "Score",
+)  # fmt: skip
+NO_EVENT = "no event was found"
+Documents = Sequence[dict[str, Any]]
+
+
+def write_table(kind: str, documents: Documents, out: Path) -> None:
+    """Write the lines of a journal as a table of its events, whole or not at all.
+
+    Args:
+        kind: a key of `WRITERS`.
+        documents: events and ends of recordings, in order.
+        out: the file.
+
+    Raises:
+        UsageError: the table cannot hold several recordings, or takes a library that is not installed.
+        OutputError: it cannot be written.
+    """
+    WRITERS[kind](documents, out)
+
+
+def csv_lines(documents: Iterable[dict[str, Any]], *, times: bool) -> Iterator[str]:
+    """Lines of CSV, without their ends: a header, then a line an event; with columns of clock times if asked for."""
+    columns = COLUMNS if times else COLUMNS[:-2]
+    yield csv_line(columns)
+    for document in documents:
+        if document["schema"] == EVENT:
+            yield csv_line([document.get(name, "") for name in columns])
+
+
+def raven_lines(documents: Documents, f_min: float, f_max: float) -> Iterator[str]:
+    """Lines of a selection table of Raven: tab-separated, times from the start of each file, all frequencies heard."""
+    yield "\t".join(RAVEN_COLUMNS)
+    for number, event in enumerate(events_of(documents), start=1):
+        start, end = event["start_seconds"], event["end_seconds"]
+        cells = [
+            number,
+            "Spectrogram 1",
+            1,
+            start,
+            end,
+            f_min,
+            f_max,
+            event["path"],
+            start,
+            event["label"],
+            event["score"],
+        ]
+        yield "\t".join(_cell(cell) for cell in cells)
+
+
+def audacity_lines(documents: Documents) -> Iterator[str]:
+    """Lines of a label track of Audacity: start, end and label, separated by tabs.
+
+    Raises:
+        UsageError: there are several recordings, which a label track cannot tell apart.
+    """
+    if len({document["path"] for document in documents}) > 1:
+        raise UsageError(
+            "a label track of Audacity is of one recording", hint="name one, or write CSV, Raven or JSON Lines"
+        )
+    for event in events_of(documents):
+        yield f"{event['start_seconds']:.6f}\t{event['end_seconds']:.6f}\t{_cell(event['label'])}"
+
+
+def events_of(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events: recordings in their order, in each of them by start."""
+    order = {path: number for number, path in enumerate(dict.fromkeys(document["path"] for document in documents))}
+    events = [document for document in documents if document["schema"] == EVENT]
+    return sorted(events, key=lambda event: (order[event["path"]], event["start_seconds"], event["class_id"]))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The documents of a journal of ours."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def _cell(value: Any) -> str:
+    """A cell of a table separated by tabs, which has no way to hold a tab or the end of a line."""
+    text = f"{value:g}" if isinstance(value, float) and abs(value) < 1e5 else str(value)
+    return " ".join(text.split()) if isinstance(value, str) else text
+
+
+def _write_csv(documents: Documents, out: Path) -> None:
+    events = events_of(documents)
+    lines = csv_lines(events, times=any("start_time" in event for event in events))
+    write_text(out, "".join(f"{line}\r\n" for line in lines))
+
+
+def _write_raven(documents: Documents, out: Path) -> None:
+    write_text(out, "".join(f"{line}\n" for line in raven_lines(documents, 0.0, 20_000.0)))
+
+
+def _write_audacity(documents: Documents, out: Path) -> None:
+    write_text(out, "".join(f"{line}\n" for line in audacity_lines(documents)))
+
+
+WRITERS: dict[str, Callable[[Documents, Path], None]] = {
+    "csv": _write_csv,
+    "raven": _write_raven,
+    "audacity": _write_audacity,
+}
