@@ -78,7 +78,11 @@ def start_time(name: str) -> datetime | None:
 
 def clock_time(start: datetime | None, seconds: float) -> str | None:
     """The clock time, as ISO 8601 to the millisecond, of a moment of a recording that begins at `start`."""
-    return None if start is None else (start + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    if start is None:
+        return None
+    zone = start.tzinfo  # clocks may be changed meanwhile, seconds go on
+    moment = (start if zone is None else start.astimezone(UTC)) + timedelta(seconds=seconds)
+    return (moment if zone is None else moment.astimezone(zone)).isoformat(timespec="milliseconds")
 
 
 def _time(year: int, *parts: str) -> datetime | None:

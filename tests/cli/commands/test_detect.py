@@ -1,0 +1,184 @@
+"""`escnn detect` as a user meets it."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import escnn, tone
+
+from escnn.detection.formats import schema
+
+RATE = 8_000
+LOW_SCORE = ["--min-score", "0.1", "--merge-seconds", "0"]  # what a network with random weights says
+
+
+@pytest.fixture
+def night(model: Path, tmp_path: Path) -> Path:
+    """A folder of three recordings, one of them damaged."""
+    folder = tmp_path / "night"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, seconds in (("A_20240702_064404.wav", 6), ("B_20240702_070000.wav", 2)):
+        sound = 0.01 * rng.standard_normal(seconds * RATE).astype(np.float32)
+        sound[RATE : 2 * RATE] += tone(700, 1.0, RATE)
+        soundfile.write(folder / name, sound, RATE)
+    (folder / "C.wav").write_bytes(b"no sound at all")
+    return folder
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_line_keeps_the_schema_and_every_recording_has_an_end(night: Path) -> None:
+    done = escnn("detect", night, *LOW_SCORE)
+    assert done.exit_code == 3
+    lines = documents(done.stdout)
+    for line in lines:
+        jsonschema.validate(line, schema())
+    ends = [line for line in lines if line["schema"] == "escnn.recording/1"]
+    assert [(end["path"], end["status"]) for end in ends] == [
+        (str(night / "A_20240702_064404.wav"), "ok"),
+        (str(night / "B_20240702_070000.wav"), "ok"),
+        (str(night / "C.wav"), "error"),
+    ]
+    assert [end["duration_seconds"] for end in ends] == [6.0, 2.0, None]
+    events = [line for line in lines if line["schema"] == "escnn.event/1"]
+    assert events
+    for end in ends:
+        mine = [event for event in events if event["path"] == end["path"]]
+        assert len(mine) == end["events"]
+        assert all(0 <= event["start_seconds"] <= event["peak_seconds"] for event in mine)
+        assert all(event["end_seconds"] <= (end["duration_seconds"] or 0) for event in mine)
+    assert "C.wav" in done.stderr
+
+
+def test_the_schema_in_the_docs_is_that_of_what_is_written() -> None:
+    kept = Path(__file__).parents[3] / "docs" / "detection.schema.json"
+    assert json.loads(kept.read_text("utf-8")) == schema()
+
+
+def test_clock_times_come_from_names(night: Path) -> None:
+    lines = documents(escnn("detect", night, *LOW_SCORE).stdout)
+    of_first = [line for line in lines if "A_2024" in line["path"]]
+    assert all(line["start_time"].startswith("2024-07-02T06:44:") for line in of_first)
+    assert of_first[-1]["start_time"] == "2024-07-02T06:44:04.000"
+    assert "start_time" not in lines[-1]
+    zoned = documents(escnn("detect", night, *LOW_SCORE, "--time-zone", "Europe/Rome").stdout)
+    assert zoned[0]["start_time"].endswith("+02:00")
+
+
+def test_nothing_found_is_not_the_same_as_not_read(night: Path) -> None:
+    lines = documents(escnn("detect", night, "--min-score", "1").stdout)
+    assert [(line["status"], line["events"]) for line in lines] == [("ok", 0), ("ok", 0), ("error", 0)]
+
+
+def test_csv_and_raven_are_read_back_as_what_was_found(night: Path, tmp_path: Path) -> None:
+    lines = documents(escnn("detect", night, *LOW_SCORE).stdout)
+    found = [(e["path"], e["start_seconds"], e["label"]) for e in lines if e["schema"] == "escnn.event/1"]
+    for kind in ("csv", "raven"):
+        out = tmp_path / f"events.{kind}"
+        assert escnn("detect", night, *LOW_SCORE, "--format", kind, "--out", out).exit_code == 3
+        table = pd.read_csv(out, sep="," if kind == "csv" else "\t")
+        names = ("path", "start_seconds", "label") if kind == "csv" else ("Begin Path", "Begin Time (s)", "Species")
+        assert sorted(zip(*(table[name] for name in names), strict=True)) == sorted(found)
+        assert {path.name for path in tmp_path.iterdir()} >= {out.name}
+        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert "start_time" in pd.read_csv(tmp_path / "events.csv").columns
+    streamed = list(csv.DictReader(io.StringIO(escnn("detect", night, *LOW_SCORE, "--format", "csv").stdout)))
+    assert sorted((r["path"], float(r["start_seconds"]), r["label"]) for r in streamed) == sorted(found)
+
+
+def test_a_label_track_of_audacity_is_of_one_recording(night: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels.txt"
+    one = night / "A_20240702_064404.wav"
+    assert escnn("detect", one, *LOW_SCORE, "--format", "audacity", "--out", out).exit_code == 0
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert rows
+    assert all(len(row) == 3 and 0 <= float(row[0]) <= float(row[1]) <= 6 for row in rows)
+    refused = escnn("detect", night, "--format", "audacity", "--out", tmp_path / "all.txt")
+    assert refused.exit_code == 2
+    assert not (tmp_path / "all.txt").exists()
+
+
+def test_only_the_classes_asked_for_are_told(night: Path) -> None:
+    every = documents(escnn("detect", night, *LOW_SCORE).stdout)
+    labels = {line["label"] for line in every if "label" in line}
+    assert len(labels) > 1
+    one = documents(escnn("detect", night, *LOW_SCORE, "--class", "high").stdout)
+    assert {line["label"] for line in one if "label" in line} == {"high"}
+    refused = escnn("detect", night, "--class", "hihg")
+    assert refused.exit_code == 2
+    assert "high" in refused.stderr
+
+
+def test_a_recording_on_stdin(night: Path) -> None:
+    sound = (night / "A_20240702_064404.wav").read_bytes()
+    done = escnn("detect", "-", *LOW_SCORE, stdin=sound)
+    assert done.exit_code == 0
+    assert {line["path"] for line in documents(done.stdout)} == {"-"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "raven"], "--out"),
+        (["--resume"], "--out"),
+        (["--resume", "--out", "x", "--force"], "--force"),
+        (["--min-score", "1.5"], "1.5"),
+        (["--start-time", "yesterday"], "no time"),
+        (["--time-zone", "Atlantis"], "no such time zone"),
+        (["--time-pattern", "%Q"], "not understood"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = escnn("detect", night, *arguments)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert said in refused.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"night"}
+
+
+def test_what_is_there_is_not_replaced_unless_asked(night: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("of last year")
+    assert escnn("detect", night, "--out", out).exit_code == 7
+    assert out.read_text() == "of last year"
+    assert escnn("detect", night, "--out", out, "--resume").exit_code == 7  # no journal of ours
+    assert out.read_text() == "of last year"
+    assert escnn("detect", night, "--out", out, "--force").exit_code == 3
+    assert documents(out.read_text())
+    refused = escnn("detect", night, "--out", night / "C.wav", "--force")
+    assert refused.exit_code == 2
+    assert "one of the recordings" in refused.stderr
+
+
+def test_it_goes_on_in_the_same_way_or_not_at_all(night: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    command = ["detect", night, *LOW_SCORE, "--out", out, "--resume"]
+    assert escnn(*command).exit_code == 3
+    whole = out.read_text()
+    lines = whole.splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if "escnn.recording/1" in line)
+    out.write_text("".join(lines[: first + 2])[:-10])
+    before = out.read_text()
+    other = escnn(*command, "--min-seconds", "0.2")
+    assert (other.exit_code, out.read_text()) == (2, before)
+    assert "min_seconds" in other.stderr
+    again = escnn(*command)
+    assert (again.exit_code, out.read_text()) == (3, whole)
+    assert "going on after 1 recording" in again.stderr
+    shutil.move(night / "A_20240702_064404.wav", night / "D.wav")
+    moved = escnn(*command)
+    assert moved.exit_code == 2
+    assert "recording 1" in moved.stderr

@@ -1,0 +1,74 @@
+"""When recordings begin, from their names."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from escnn.detection.clock import ClockSettings, clock_time, start_time
+from escnn.errors import UsageError
+
+MORNING = datetime(2024, 7, 2, 6, 44, 4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20240702_064404.WAV",  # AudioMoth
+        "/card/SMU01234_20240702_064404.wav",  # Song Meter
+        "2MU03211_20240702$064404.wav".replace("$", "-"),
+        "240702_064404.wav",  # Zoom
+        "ZOOM0001-240702-064404_Tr12.wav",
+        "2024-07-02 06.44.04.m4a",  # phones
+        "Recording_2024-07-02_06-44-04.mp3",
+        "20240702064404.flac",
+        "voice 20240702 064404.ogg",
+    ],
+)
+def test_names_of_common_recorders(name: str) -> None:
+    assert start_time(name) == MORNING
+
+
+def test_the_hexadecimal_names_of_the_first_audiomoths_are_in_utc() -> None:
+    seconds = int(MORNING.replace(tzinfo=UTC).timestamp())
+    assert start_time(f"{seconds:08X}.WAV") == MORNING.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["clip.wav", "1-100032-A-0.wav", "20241302_064404.wav", "20240230_064404.wav", "track 12345678.wav", "00000001.WAV",
+     "20240702_250000.wav", "123456789012345678.wav", "-"],
+)  # fmt: skip
+def test_names_that_hold_no_time(name: str) -> None:
+    assert start_time(name) is None
+
+
+def test_a_pattern_of_ones_own_and_a_zone() -> None:
+    clock = ClockSettings.of(None, "site7_%d.%m.%Y-%Hh%M", "Europe/Rome")
+    found = clock.start_of("site7_02.07.2024-06h44_left.wav", 0)
+    assert found is not None
+    assert found.isoformat() == "2024-07-02T06:44:00+02:00"
+    assert clock.start_of("site8_02.07.2024-06h44.wav", 0) is None
+
+
+def test_a_time_that_is_given_is_of_the_first_recording_alone() -> None:
+    clock = ClockSettings.of("2024-07-02T06:44:04", None, None)
+    assert clock.start_of("20200101_000000.wav", 0) == MORNING
+    assert clock.start_of("20200101_000000.wav", 1) is None
+    assert ClockSettings.of("2024-07-02T06:44:04Z", None, None).start_of("a", 0) == MORNING.replace(tzinfo=UTC)
+
+
+def test_moments_across_midnight_and_the_end_of_summer_time() -> None:
+    late = datetime(2024, 12, 31, 23, 59, 59)
+    assert clock_time(late, 1.5) == "2025-01-01T00:00:00.500"
+    assert clock_time(None, 1.5) is None
+    rome = ClockSettings.of("2024-10-27T02:30:00", None, "Europe/Rome").start_of("a", 0)
+    hour_later = clock_time(rome, 3600.0)
+    assert hour_later is not None
+    assert rome is not None
+    assert datetime.fromisoformat(hour_later) - rome.astimezone(UTC) == timedelta(hours=1)
+
+
+@pytest.mark.parametrize("change", [("noon", None, None), (None, "%Y%Q", None), (None, None, "Mars/Olympus")])
+def test_what_is_no_time_no_pattern_or_no_zone_is_refused(change: tuple[str | None, str | None, str | None]) -> None:
+    with pytest.raises(UsageError, match="--"):
+        ClockSettings.of(*change)
