@@ -76,7 +76,8 @@ def test_every_escnn_command_of_the_readme_works_in_order(
     monkeypatch.setattr(esc50, "CLIPS_PER_FOLD", 2)
     monkeypatch.setattr(esc50, "METADATA_SHA256", hashlib.sha256(a_metadata(CLIPS)).hexdigest())
     shutil.copytree(class_folders, "sounds")
-    shutil.copy(class_folders / "low" / "0.wav", "clip.wav")
+    for name in ("clip.wav", "night.wav"):
+        shutil.copy(class_folders / "low" / "0.wav", name)
     commands = [line for line in COMMANDS if not line.startswith("make ")]
     assert len(commands) >= 15
     with archive_server.running() as server:
@@ -85,6 +86,8 @@ def test_every_escnn_command_of_the_readme_works_in_order(
         said = {line: run(line) for line in commands}
     assert (tmp_path / "report" / "report.html").is_file()
     assert len((tmp_path / "sounds.csv").read_text().splitlines()) == 1 + 5 * 30
+    assert (tmp_path / "events.csv").read_text().startswith("path,start_seconds,")
+    assert (tmp_path / "events.jsonl").read_text().count("escnn.recording/1") == 30
     assert said["escnn evaluate --model runs/fold5-1"].startswith(b"fold 5: ")
     assert b"standard deviation" in said["escnn evaluate --cross-validate runs/cv"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+
+import msgspec
 
 from escnn.detection.detections import Event, event_of
-from escnn.detection.events import EventFinder
+from escnn.detection.events import EventFinder, FinderState, Run
 from escnn.detection.frame_scores import BLOCK_SECONDS, Recording, score_recordings
 from escnn.inference.classifier import Classifier, Progress
 from escnn.model.frames import EventSettings
@@ -24,13 +25,12 @@ class Step:
     place: Callable[[], Place]  # where to go on from here
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a detection was put down: in recording `number`, before score `first`, with what the finder knew."""
 
     number: int
     first: int = 0
-    finder: dict[str, Any] | None = None
+    finder: FinderState | None = None
     events: int = 0  # of the recording that were told before
 
 
@@ -84,7 +84,7 @@ class Detector:
     def _finder(self) -> EventFinder:
         return EventFinder.of(self.settings, len(self.card.labels), self.card.frame_seconds)
 
-    def _events(self, found: Iterable[tuple[int, Any]], seconds: float) -> list[Event]:
+    def _events(self, found: Iterable[tuple[int, Run]], seconds: float) -> list[Event]:
         return [
             event_of(self.card, class_id, run, seconds)
             for class_id, run in found

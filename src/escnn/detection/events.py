@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from escnn.errors import UsageError
 from escnn.model.frames import EventSettings
 
 Array = NDArray[np.float32]
@@ -28,6 +29,15 @@ class Run:
         self.end = later.end
         if later.score > self.score:
             self.score, self.peak = later.score, later.peak
+
+
+class FinderState(msgspec.Struct, frozen=True):
+    """What an `EventFinder` knows, as JSON types; runs are (class id, start, end, score, peak)."""
+
+    frames: int
+    running: list[tuple[int, int, int, float, int]]
+    waiting: list[tuple[int, int, int, float, int]]
+    context: list[list[float]]
 
 
 class EventFinder:
@@ -81,26 +91,30 @@ class EventFinder:
         for class_id in sorted(self._waiting):
             yield from self._over(class_id)
 
-    def state(self) -> dict[str, Any]:
-        """Everything needed to go on, as JSON types."""
+    def state(self) -> FinderState:
+        """Everything needed to go on."""
 
-        def rows(runs: dict[int, Run]) -> list[list[Any]]:
-            return [[class_id, run.start, run.end, run.score, run.peak] for class_id, run in sorted(runs.items())]
+        def rows(runs: dict[int, Run]) -> list[tuple[int, int, int, float, int]]:
+            return [(class_id, run.start, run.end, run.score, run.peak) for class_id, run in sorted(runs.items())]
 
-        return {
-            "frames": self._frames,
-            "running": rows(self._running),
-            "waiting": rows(self._waiting),
-            "context": self._context.tolist(),
-        }
+        return FinderState(self._frames, rows(self._running), rows(self._waiting), self._context.tolist())
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up where `state` was given."""
-        self._frames = int(state["frames"])
+    def restore(self, state: FinderState) -> None:
+        """Take up where `state` was given.
+
+        Raises:
+            UsageError: it is not a state of such a finder.
+        """
+        classes = len(self._onset)
+        of_others = any(not 0 <= row[0] < classes for row in (*state.running, *state.waiting))
+        if of_others or any(len(row) != classes for row in state.context):
+            raise UsageError("what was noted of the detection is of another model", hint="begin anew, with --force")
+        self._frames = state.frames
         self._running, self._waiting = (
-            {int(class_id): Run(*of_run) for class_id, *of_run in state[name]} for name in ("running", "waiting")
+            {class_id: Run(start, end, score, peak) for class_id, start, end, score, peak in runs}
+            for runs in (state.running, state.waiting)
         )
-        self._context = np.array(state["context"], dtype=np.float32).reshape(-1, len(self._onset))
+        self._context = np.array(state.context, dtype=np.float32).reshape(-1, classes)
 
     def _smoothed(self, scores: Array) -> Array:
         if len(scores) < self._median:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,6 +35,14 @@ class Before:
     names: tuple[str, ...] = ()
     failures: int = 0
     place: Place | None = None
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """Where a detection was when the journal had so many `bytes`."""
+
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
+    place: Place
+    settings: dict[str, Any]
 
 
 class Journal:
@@ -66,16 +74,10 @@ class Journal:
         recording were told.
         """
         if time.monotonic() - self._noted >= NOTE_EVERY_SECONDS:
-            self._noted, place = time.monotonic(), where()
-            noted = {
-                "bytes": self._size,
-                "number": place.number,
-                "first": place.first,
-                "finder": place.finder,
-                "events": events,
-                "settings": msgspec.to_builtins(self._settings),
-            }
-            write_json(self._note, noted)
+            self._noted = time.monotonic()
+            place = msgspec.structs.replace(where(), events=events)
+            note = _Note(self._size, place, msgspec.to_builtins(self._settings))
+            write_json(self._note, msgspec.to_builtins(note))
 
 
 def note_of(path: Path) -> Path:
@@ -141,15 +143,12 @@ def _reopen(path: Path, settings: DetectionSettings) -> Before:
 def _noted(path: Path, settings: DetectionSettings, ends: list[int], size: int) -> tuple[Place, int] | None:
     """Where the note beside a journal says that the detection was, and how long the journal was then."""
     try:
-        note = json.loads(note_of(path).read_bytes())
-        place, kept = (
-            Place(int(note["number"]), int(note["first"]), note["finder"], int(note["events"])),
-            int(note["bytes"]),
-        )
-        same = not _difference(note["settings"], settings)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        note = msgspec.json.decode(note_of(path).read_bytes(), type=_Note)
+    except (OSError, ValueError, RecursionError):
         return None
-    fits = same and place.number < len(ends) and ends[place.number] <= kept <= size
+    place, kept = note.place, note.bytes
+    same = not _difference(note.settings, settings)
+    fits = same and 0 <= place.number < len(ends) and ends[place.number] <= kept <= size
     return (place, kept) if fits and (place.number + 1 == len(ends) or kept < ends[place.number + 1]) else None
 
 

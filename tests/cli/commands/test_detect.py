@@ -133,7 +133,7 @@ def test_a_recording_on_stdin(night: Path) -> None:
         (["--format", "raven"], "--out"),
         (["--resume"], "--out"),
         (["--resume", "--out", "x", "--force"], "--force"),
-        (["--min-score", "1.5"], "1.5"),
+        (["--min-score", "1.5"], "min-score"),
         (["--start-time", "yesterday"], "no time"),
         (["--time-zone", "Atlantis"], "no such time zone"),
         (["--time-pattern", "%Q"], "not understood"),
