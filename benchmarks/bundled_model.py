@@ -29,6 +29,7 @@ from escnn.evaluation.protocol import evaluate_fold, pool
 from escnn.inference.classifier import Classifier
 from escnn.inference.test_time_augmentation import AUGMENTATIONS
 from escnn.model.card import ModelCard
+from escnn.model.frames import HEAD
 from escnn.model.model_file import BUNDLED_MODEL, ModelFile, read_model, write_model
 
 HERE = Path(__file__).parent
@@ -73,6 +74,13 @@ the 50 kinds, recorded alike; for anything else a score means nothing.
     escnn train --cross-validate --data ESC-50 --out runs/cv
     escnn evaluate --cross-validate runs/cv --data ESC-50
 
+## When sounds begin and end
+
+A frame head of {head_parameters:,} parameters says every {frame_seconds:.2f} s which classes sound. It was trained on
+{mixtures:,} mixtures of the same clips, {speech}noise, hum and tones, in {head_minutes:.0f} minutes on the same
+machine, while the network stayed as it was. How well a network with the same settings finds events made of clips that
+it was not trained on: [benchmarks/detection.md](../../../benchmarks/detection.md).
+
 ## What it confuses
 
 Over all {pooled:,} clips, each scored by the network that was not trained on it:
@@ -103,6 +111,8 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
     measured = json.loads((cross_validation / "cross-validation.json").read_text("utf-8"))
     folds = [row["fold"] for row in measured["folds"]]
     refuse_other_settings(card, cross_validation, folds)
+    if card.frames is None:
+        sys.exit("the model has no frame head")
     dataset = open_dataset(data)
     parts = [score(cross_validation / f"fold{fold}", dataset, fold) for fold in folds]
     if not all(math.isclose(got.accuracy, row["accuracy"]) for got, row in zip(parts, measured["folds"], strict=True)):
@@ -163,6 +173,11 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
         error_after=calibrated.calibration_error,
         loss_before=pool(parts).log_loss,
         loss_after=calibrated.log_loss,
+        head_parameters=head_parameters(card),
+        frame_seconds=card.frame_seconds,
+        mixtures=card.frames.training["mixtures"],
+        speech="synthesised speech, " if card.frames.training["speech"] else "",
+        head_minutes=card.frames.training["seconds"] / 60,
         fold_count=len(folds),
         fewer=len(folds) - 1,
         note=note,
@@ -171,6 +186,11 @@ def main(run: Path, cross_validation: Path, data: Path, machine: str, note: str)
         class_rows=rows(cross_validation / "per_class.csv", ["label", "precision", "recall", "f1"]),
     )
     files.write_text(BUNDLED_MODEL.with_name("MODEL_CARD.md"), text)
+
+
+def head_parameters(card: ModelCard) -> int:
+    """Number of weights of the frame head."""
+    return sum(math.prod(shape) for name, shape in card.tensor_shapes.items() if name.startswith(HEAD))
 
 
 def score(run: Path, dataset: Dataset, fold: int, *, half: bool = False) -> Evaluation:

@@ -162,13 +162,19 @@ def summed_up(rows: Sequence[tuple[Scene, list[Span]]]) -> dict[str, Any]:
     }
 
 
-def table(figures: dict[str, Any]) -> list[str]:
-    """The figures as rows of Markdown."""
-    names = ("segment_f1", "event_f1", "found", "found_10_db", "precision", "false_alarms_an_hour")
+def table(figures: dict[str, Any], seed: str = "") -> list[str]:
+    """The figures as rows of the table in ``detection.md``."""
+    ways = {"windows": "windows", "one_pass": "without a head", "head": f"**`detect`**{seed}"}
+    kinds = {"scenes": "soundscapes", "reverberant": "reverberant", "quiet": "quiet", "nothing": "nothing"}
     lines = []
-    for kind in ("scenes", "reverberant", "quiet", "nothing"):
-        for way, row in figures[kind].items():
-            lines.append(f"| {kind} | {way} | " + " | ".join(str(row[name]) for name in names) + " |")
+    for kind, name in kinds.items():
+        for way, of_way in ways.items():
+            row = figures[kind][way]
+            cells = ["", "", "", "", ""]
+            if row["events"]:
+                shares = (row[key] for key in ("segment_f1", "event_f1", "found", "found_10_db", "precision"))
+                cells = [f"{share:.2f}" for share in shares]
+            lines.append(f"| {name} | {of_way} | {' | '.join(cells)} | {row['false_alarms_an_hour']:.0f} |")
     return lines
 
 

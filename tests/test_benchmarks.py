@@ -1,6 +1,7 @@
 """The figures that README and card quote are those in ``benchmarks/``, and those are of the presets as they are."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,14 @@ def test_the_bundled_model_has_the_settings_of_the_default() -> None:
     assert from_json(TrainConfig, read_model().card.training["config"]) == msgspec.structs.replace(
         preset("default"), fold=0
     )
+
+
+def test_the_table_of_detection_is_that_of_its_figures() -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from soundscapes import table
+    finally:
+        sys.path.pop(0)
+    text = (ROOT / "benchmarks" / "detection.md").read_text("utf-8").splitlines()
+    for line in table(figures("detection")["default"]):
+        assert line in text, line

@@ -43,11 +43,11 @@ class FrameHeadConfig(Settings, frozen=True):
 class EventSettings(Settings, frozen=True):
     """When scores make an event: see `detection.events`."""
 
-    onset_score: Annotated[float, between(0.0, 1.0)] = 0.5
+    onset_score: Annotated[float, between(0.0, 1.0)] = 0.6
     offset_share: Annotated[float, between(0.0, 1.0)] = 0.5  # the offset score as a share of the onset score
     min_seconds: Annotated[float, between(0.0, 60.0)] = 0.0  # what is shorter is left out
-    merge_seconds: Annotated[float, between(0.0, 60.0)] = 0.5  # events of a class less than that apart are one
-    median_frames: Annotated[int, between(1, 101)] = 1  # odd: scores are the median of so many
+    merge_seconds: Annotated[float, between(0.0, 60.0)] = 1.0  # events of a class less than that apart are one
+    median_frames: Annotated[int, between(1, 101)] = 5  # odd: scores are the median of so many
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)

@@ -38,7 +38,7 @@ class FramesConfig(Settings, frozen=True):
     """
 
     epochs: Annotated[int, between(0, 100_000)] = 0  # 0: no frame head
-    passes: Annotated[int, between(1, 100)] = 6  # over the mixtures of an epoch
+    passes: Annotated[int, between(1, 100)] = 2  # over the mixtures of an epoch
     batch_size: Annotated[int, between(1, 4096)] = 32  # mixtures
     learning_rate: Annotated[float, between(1e-7, 10.0)] = 2e-3  # peak of the one-cycle schedule
     weight_decay: Annotated[float, between(0.0, 10.0)] = 0.01
@@ -83,7 +83,7 @@ class TrainConfig(Settings, frozen=True):
 
 
 PRESETS: dict[str, TrainConfig] = {
-    "default": TrainConfig(frames=FramesConfig(epochs=12)),
+    "default": TrainConfig(frames=FramesConfig(epochs=20)),
     # Smaller and shorter: 2.7 million parameters in place of 5.4, 60 epochs in place of 100. So short a training does
     # without what keeps a long one from overfitting: changes of speed, dropout and a moving average of the weights.
     "quick": TrainConfig(
