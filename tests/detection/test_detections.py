@@ -30,7 +30,7 @@ class Bands:
     parallel, batch_windows = 2, 2
     card = ModelCard(
         "bands", ("low", "high"), AUDIO, ModelConfig(), Normalization(-50.0, 20.0),
-        frames=FrameRecord(FrameHeadConfig(), EventSettings(merge_seconds=0.3)),
+        frames=FrameRecord(FrameHeadConfig(), EventSettings(onset_score=0.5, merge_seconds=0.3, median_frames=1)),
     )  # fmt: skip
     log_mels = staticmethod(LogMel(AUDIO))
 

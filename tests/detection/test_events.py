@@ -13,7 +13,8 @@ Found = list[tuple[int, int, int, float]]  # class, first frame, the one after t
 
 def found(scores: np.ndarray, cuts: list[int], **changes: float) -> Found:
     """Events of scores that come in pieces that end at `cuts`; a frame lasts a second."""
-    finder = EventFinder.of(EventSettings(**changes), scores.shape[1], 1.0)
+    plain = {"median_frames": 1, "merge_seconds": 0.5}
+    finder = EventFinder.of(EventSettings(**{**plain, **changes}), scores.shape[1], 1.0)
     events = [event for piece in np.split(scores, cuts) for event in finder.feed(piece)]
     return sorted((class_id, run.start, run.end, run.score) for class_id, run in [*events, *finder.end()])
 
@@ -72,7 +73,7 @@ def test_two_classes_at_once_are_two_events() -> None:
 
 
 def test_an_event_is_told_as_soon_as_nothing_can_join_it() -> None:
-    finder = EventFinder.of(EventSettings(merge_seconds=3), 1, 1.0)
+    finder = EventFinder.of(EventSettings(merge_seconds=3, median_frames=1), 1, 1.0)
     loud, silent = np.ones((2, 1), np.float32), np.zeros((2, 1), np.float32)
     assert list(finder.feed(loud)) == []
     assert list(finder.feed(silent)) == []  # a run that begins now would still join it

@@ -163,7 +163,7 @@ def test_a_day_of_hourly_clicks_has_each_of_them_where_it_is() -> None:
             block[[click - first for click in clicks if 0 <= click - first < len(block)]] = 1.0
             yield block
 
-    finder = EventFinder.of(EventSettings(merge_seconds=0), 1, 0.2)
+    finder = EventFinder.of(EventSettings(merge_seconds=0, median_frames=1), 1, 0.2)
     runs = [run for part in read_frame_scores(day(), Loudness()) for _, run in finder.feed(part.scores)]  # type: ignore[arg-type]
     runs += [run for _, run in finder.end()]
     assert len(runs) == len(clicks)

@@ -233,7 +233,9 @@ def test_a_network_beyond_reason_is_refused_before_its_tensors_are_looked_at(
 def test_no_model_given_is_the_bundled_one_of_0_1_0() -> None:
     card = read_model().card
     assert len(card.labels) == 50
-    assert BUNDLED_MODEL.stat().st_size <= 12_000_000
+    assert BUNDLED_MODEL.stat().st_size <= 12_500_000
+    assert card.frames is not None
+    assert card.frames.training["speech"]
     assert card.versions["escnn"] == "0.1.0"
     assert card.model == ModelConfig()
     assert card.folds_seen == {1, 2, 3, 4}
