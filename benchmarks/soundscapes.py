@@ -200,7 +200,7 @@ def speed(run: Path) -> dict[str, Any]:
 def timed(way: str, run: Path, hour: Path, hours: int) -> dict[str, float]:
     """Run one way over so many hours in a process of its own."""
     code = """
-import resource, sys, time
+import re, sys, time
 from escnn.audio.decoding import open_sound
 from escnn.detection.events import EventFinder
 from escnn.detection.frame_scores import read_frame_scores
@@ -221,7 +221,8 @@ else:
         frames += len(part.scores)
         list(finder.feed(part.scores))
     assert abs(frames * card.frame_seconds - 3600 * hours) < 1
-print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]  # ru_maxrss is that of whoever started it
+print(time.perf_counter() - began, int(peak) / 1024)
 """
     command = [sys.executable, "-c", code, way, str(run), str(hour), str(hours)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
