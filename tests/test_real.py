@@ -50,6 +50,7 @@ def test_an_archive_comes_whole_over_a_connection_that_drops_twice(real_data: Pa
 def test_a_stopped_training_ends_as_one_that_was_not(real_data: Path, tmp_path: Path) -> None:
     """The default network on real clips: two epochs straight, and two with a stop after the first."""
     common = ["train", "--data", str(real_data), "--fold", "4", "--validation-fold", "3", "--epochs", "2"]
+    common += ["--set", "frames.epochs=1"]
     subprocess.run([*ESCNN, *common, "--out", str(tmp_path / "straight")], check=True, capture_output=True)
     command = [*ESCNN, *common, "--out", str(tmp_path / "stopped")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
