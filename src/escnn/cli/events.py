@@ -21,18 +21,27 @@ from escnn.detection.detector import Step
 from escnn.detection.formats import DetectionSettings, event_document, recording_document
 from escnn.detection.frame_scores import Recording
 from escnn.detection.journal import Before, Journal, journal
-from escnn.errors import UsageError
+from escnn.errors import OutputError, UsageError
 from escnn.inference.classifier import Classifier
 from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
 
 
-def check_output(out: Path | None, output_format: EventFormat, *, force: bool, resume: bool) -> None:
-    """Refuse what cannot be before any work is done."""
+def check_output(out: Path | None, output_format: EventFormat, recordings: int, *, force: bool, resume: bool) -> None:
+    """Refuse, before any work is done, what cannot be or would lose what a stopped command had found."""
     if out is None and output_format in (EventFormat.AUDACITY, EventFormat.RAVEN):
         raise UsageError(f"--format {output_format}: a table is written into a file", hint="add --out FILE")
     if resume and (out is None or force):
         raise UsageError("--resume goes on with a file", hint="add --out FILE; no --force")
+    if output_format is EventFormat.AUDACITY and recordings > 1:
+        raise UsageError(tables.ONE_RECORDING, hint=tables.ONE_RECORDING_HINT)
+    if out is not None and output_format is not EventFormat.JSONL and not (force or resume):
+        begun = _journal_of(out)
+        if begun.exists():
+            raise OutputError(
+                f"{out}: a detection was begun and stopped, {begun.name} holds what it found",
+                hint="go on with --resume, or begin anew with --force",
+            )
 
 
 def fingerprint(
@@ -141,7 +150,7 @@ def sink(
         yield taken
         return
     as_table = output_format is not EventFormat.JSONL
-    path = files.beside(out.resolve(), "journal") if as_table else out
+    path = _journal_of(out) if as_table else out
     with journal(path, settings, resume=resume) as book:
         if as_table:
             files.remove_parts(out.resolve())
@@ -152,6 +161,11 @@ def sink(
         tables.write_table(output_format.value, tables.read_lines(path), out)
         with suppress(OSError):
             path.unlink()
+
+
+def _journal_of(out: Path) -> Path:
+    """The hidden journal of a table."""
+    return files.beside(out.resolve(), "journal")
 
 
 def _on_stdout(console: Console, output_format: EventFormat, *, times: bool) -> Callable[[dict[str, Any]], None]:

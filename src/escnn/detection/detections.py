@@ -20,8 +20,6 @@ from escnn.model.frames import EventSettings
 if TYPE_CHECKING:
     import pandas
 
-LONGEST_SCORES_SECONDS = 24 * 3600.0  # of a recording whose frame scores are kept
-
 
 @dataclass(frozen=True, slots=True)
 class Event:

@@ -27,7 +27,8 @@ RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
     "File Offset (s)", "Species", "Score",
 )  # fmt: skip
-NO_EVENT = "no event was found"
+ONE_RECORDING = "a label track of Audacity is of one recording"
+ONE_RECORDING_HINT = "name one, or write CSV, Raven or JSON Lines"
 Documents = Sequence[dict[str, Any]]
 
 
@@ -83,9 +84,7 @@ def audacity_lines(documents: Documents) -> Iterator[str]:
         UsageError: there are several recordings, which a label track cannot tell apart.
     """
     if len({document["path"] for document in documents}) > 1:
-        raise UsageError(
-            "a label track of Audacity is of one recording", hint="name one, or write CSV, Raven or JSON Lines"
-        )
+        raise UsageError(ONE_RECORDING, hint=ONE_RECORDING_HINT)
     for event in events_of(documents):
         yield f"{event['start_seconds']:.6f}\t{event['end_seconds']:.6f}\t{_cell(event['label'])}"
 

@@ -104,9 +104,11 @@ def test_a_label_track_of_audacity_is_of_one_recording(night: Path, tmp_path: Pa
     rows = [line.split("\t") for line in out.read_text().splitlines()]
     assert rows
     assert all(len(row) == 3 and 0 <= float(row[0]) <= float(row[1]) <= 6 for row in rows)
-    refused = escnn("detect", night, "--format", "audacity", "--out", tmp_path / "all.txt")
+    before = set(tmp_path.iterdir())
+    refused = escnn("detect", night, "--format", "audacity", "--out", tmp_path / "all.txt", "--model", "never opened")
     assert refused.exit_code == 2
-    assert not (tmp_path / "all.txt").exists()
+    assert "one recording" in refused.stderr
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_only_the_classes_asked_for_are_told(night: Path) -> None:
@@ -161,6 +163,30 @@ def test_what_is_there_is_not_replaced_unless_asked(night: Path, tmp_path: Path)
     refused = escnn("detect", night, "--out", night / "C.wav", "--force")
     assert refused.exit_code == 2
     assert "one of the recordings" in refused.stderr
+
+
+def test_what_a_stopped_command_had_found_for_a_table_is_not_thrown_away(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "events.csv"
+    command = ["detect", night, *LOW_SCORE, "--format", "csv", "--out", out]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("escnn.detection.tables.write_table", stop)
+        assert escnn(*command).exit_code == 130
+    (kept,) = (path for path in tmp_path.iterdir() if path.name.endswith(".journal"))
+    before = kept.read_bytes()
+    assert before.count(b"escnn.recording/1") == 3
+    refused = escnn(*command)
+    assert refused.exit_code == 7
+    assert "--resume" in refused.stderr
+    assert kept.read_bytes() == before
+    assert escnn(*command, "--resume").exit_code == 3
+    assert out.exists()
+    assert not kept.exists()
 
 
 def test_it_goes_on_in_the_same_way_or_not_at_all(night: Path, tmp_path: Path) -> None:

@@ -79,10 +79,10 @@ def detect(
     console = console_of(ctx)
     names = inputs.collect_inputs(recordings or [], None if files_from is None else str(files_from), console.stdin)
     out = None if str(out) in STDOUT_NAMES else out
-    events.check_output(out, output_format, force=force, resume=resume)
     clock = ClockSettings.of(start_time, time_pattern, time_zone)
     left_out: Counter[str] = Counter()
     listed = inputs.list_sounds(names, left_out)
+    events.check_output(out, output_format, len(listed), force=force, resume=resume)
     if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
         raise UsageError(f"--out {out}: is one of the recordings", hint="write into another file")
     if out is not None:
