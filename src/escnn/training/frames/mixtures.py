@@ -25,7 +25,6 @@ CONTINUOUS_DB, CONTINUOUS_SHARE = 15.0, 0.9  # below its loudest frame at most, 
 LOWEST_DB, HIGHEST_DB = -65.0, -25.0  # level of a background
 FAINTEST_DB, LOUDEST_DB = -2.0, 25.0  # level of an event over the background
 LOUDEST_EVENT_DB = 30.0  # by which an event's clip is made louder at most: its noise comes along
-MOST_EVENTS = 4
 EVENT_COUNTS = (0, 1, 1, 2, 2, 3, 4)  # drawn from
 NOISE_SHARE = 0.15  # of the backgrounds: noise in place of a clip
 EQUALIZER_DB, EQUALIZER_KNOTS, SHIFT_MELS = 3.0, 6, 4
