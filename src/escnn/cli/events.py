@@ -85,17 +85,23 @@ def remaining(sounds: Iterable[tuple[Source, str]], before: Before, path: Path) 
 class Sink:
     """Takes what is found, and counts."""
 
-    def __init__(self, console: Console, write: Callable[[dict[str, Any]], None], book: Journal | None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        card: ModelCard,
+        settings: DetectionSettings,
+        write: Callable[[dict[str, Any]], None],
+        book: Journal | None = None,
+    ) -> None:
         self.before = Before() if book is None else book.before
-        self.settings: DetectionSettings | None = None
-        self._console, self._write, self._book = console, write, book
+        self._console, self._card, self._settings, self._write, self._book = console, card, settings, write, book
         self._events = 0 if self.before.place is None else self.before.place.events  # of the recording at hand
         self._all, self._failures = 0, self.before.failures
         self._done = len(self.before.names)
 
-    def take(self, step: Step, clock: ClockSettings, card: ModelCard) -> None:
+    def take(self, step: Step, clock: ClockSettings) -> None:
         """Write what became known."""
-        recording, settings = step.recording, self.settings
+        recording = step.recording
         start = clock.start_of(recording.name, recording.number)
         for event in step.events:
             times = clock_time(start, event.start), clock_time(start, event.end)
@@ -103,8 +109,8 @@ class Sink:
         self._events += len(step.events)
         if step.ended:
             self._end_of(recording)
-            if settings is not None:
-                self._write(recording_document(recording, self._events, card, settings, clock_time(start, 0.0)))
+            began = clock_time(start, 0.0)
+            self._write(recording_document(recording, self._events, self._card, self._settings, began))
             self._all, self._events = self._all + self._events, 0
         if self._book is not None:
             self._book.note(step.place, self._events)
@@ -140,25 +146,29 @@ def _counted(number: int, what: str) -> str:
 
 @contextmanager
 def sink(
-    console: Console, output_format: EventFormat, out: Path | None, settings: DetectionSettings, *, resume: bool
+    console: Console,
+    card: ModelCard,
+    *,
+    output_format: EventFormat,
+    out: Path | None,
+    settings: DetectionSettings,
+    resume: bool,
+    times: bool,
 ) -> Iterator[Sink]:
-    """Lines on stdout; or in the file `out`, which goes on with what it holds if it is to `resume`."""
+    """Lines on stdout, with columns of clock times if there are `times`; or in the file `out`, which goes on with what
+    it holds if it is to `resume`.
+    """
     if out is None:
-        times = settings.start_time is not None or settings.time_pattern is not None
-        taken = Sink(console, _on_stdout(console, output_format, times=times), None)
-        taken.settings = settings
-        yield taken
+        yield Sink(console, card, settings, _on_stdout(console, output_format, times=times))
         return
     as_table = output_format is not EventFormat.JSONL
     path = _journal_of(out) if as_table else out
     with journal(path, settings, resume=resume) as book:
         if as_table:
             files.remove_parts(out.resolve())
-        taken = Sink(console, book.write, book)
-        taken.settings = settings
-        yield taken
+        yield Sink(console, card, settings, book.write, book)
     if as_table:
-        tables.write_table(output_format.value, tables.read_lines(path), out)
+        tables.write_table(output_format.value, tables.read_lines(path), out, card.audio)
         with suppress(OSError):
             path.unlink()
 

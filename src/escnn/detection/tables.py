@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from escnn.audio.log_mel import AudioConfig
 from escnn.detection.formats import EVENT
 from escnn.errors import UsageError
 from escnn.files import write_text
@@ -32,19 +33,21 @@ ONE_RECORDING_HINT = "name one, or write CSV, Raven or JSON Lines"
 Documents = Sequence[dict[str, Any]]
 
 
-def write_table(kind: str, documents: Documents, out: Path) -> None:
+def write_table(kind: str, documents: Documents, out: Path, audio: AudioConfig) -> None:
     """Write the lines of a journal as a table of its events, whole or not at all.
 
     Args:
         kind: a key of `WRITERS`.
         documents: events and ends of recordings, in order.
         out: the file.
+        audio: what the model hears, which Raven draws as the height of a selection.
 
     Raises:
-        UsageError: the table cannot hold several recordings, or takes a library that is not installed.
+        UsageError: the table cannot hold several recordings.
         OutputError: it cannot be written.
     """
-    WRITERS[kind](documents, out)
+    lines, end = WRITERS[kind](documents, audio)
+    write_text(out, "".join(f"{line}{end}" for line in lines))
 
 
 def csv_lines(documents: Iterable[dict[str, Any]], *, times: bool) -> Iterator[str]:
@@ -107,22 +110,21 @@ def _cell(value: Any) -> str:
     return " ".join(text.split()) if isinstance(value, str) else text
 
 
-def _write_csv(documents: Documents, out: Path) -> None:
+def _csv(documents: Documents, _: AudioConfig) -> tuple[Iterable[str], str]:
     events = events_of(documents)
-    lines = csv_lines(events, times=any("start_time" in event for event in events))
-    write_text(out, "".join(f"{line}\r\n" for line in lines))
+    return csv_lines(events, times=any("start_time" in event for event in events)), "\r\n"
 
 
-def _write_raven(documents: Documents, out: Path) -> None:
-    write_text(out, "".join(f"{line}\n" for line in raven_lines(documents, 0.0, 20_000.0)))
+def _raven(documents: Documents, audio: AudioConfig) -> tuple[Iterable[str], str]:
+    return raven_lines(documents, audio.f_min, audio.f_max), "\n"
 
 
-def _write_audacity(documents: Documents, out: Path) -> None:
-    write_text(out, "".join(f"{line}\n" for line in audacity_lines(documents)))
+def _audacity(documents: Documents, _: AudioConfig) -> tuple[Iterable[str], str]:
+    return audacity_lines(documents), "\n"
 
 
-WRITERS: dict[str, Callable[[Documents, Path], None]] = {
-    "csv": _write_csv,
-    "raven": _write_raven,
-    "audacity": _write_audacity,
+WRITERS: dict[str, Callable[[Documents, AudioConfig], tuple[Iterable[str], str]]] = {
+    "csv": _csv,
+    "raven": _raven,
+    "audacity": _audacity,
 }

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import escnn, tone
+from conftest import SMALL_AUDIO, escnn, tone
 
 from escnn.detection.formats import schema
 
@@ -93,7 +93,11 @@ def test_csv_and_raven_are_read_back_as_what_was_found(night: Path, tmp_path: Pa
         assert {path.name for path in tmp_path.iterdir()} >= {out.name}
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert "start_time" in pd.read_csv(tmp_path / "events.csv").columns
+    raven = pd.read_csv(tmp_path / "events.raven", sep="\t")
+    assert set(raven["Low Freq (Hz)"]) == {SMALL_AUDIO.f_min}
+    assert set(raven["High Freq (Hz)"]) == {SMALL_AUDIO.f_max}
     streamed = list(csv.DictReader(io.StringIO(escnn("detect", night, *LOW_SCORE, "--format", "csv").stdout)))
+    assert all(row["start_time"].startswith("2024-07-02T0") for row in streamed)
     assert sorted((r["path"], float(r["start_seconds"]), r["label"]) for r in streamed) == sorted(found)
 
 

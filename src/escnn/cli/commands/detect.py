@@ -98,13 +98,22 @@ def detect(
     class_ids = classifier.class_ids(classes or [])
     fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone))
     detector = Detector(classifier, settings, class_ids)
+    times = any(clock.start_of(str(name), number) for number, name in enumerate(listed))
     with (
-        events.sink(console, output_format, out, fingerprint, resume=resume) as sink,
+        events.sink(
+            console,
+            classifier.card,
+            output_format=output_format,
+            out=out,
+            settings=fingerprint,
+            resume=resume,
+            times=times,
+        ) as sink,
         progress.sounds(console, len(listed), len(sink.before.names)) as advance,
     ):
         if sink.before.names or sink.before.place:
             console.message(f"{out}: going on after {len(sink.before.names)} recordings")
         sounds = events.remaining(inputs.opened(listed, console.stdin), sink.before, out or Path("-"))
         for step in detector.run(sounds, sink.before.place, advance):
-            sink.take(step, clock, classifier.card)
+            sink.take(step, clock)
     sink.end(left_out)
