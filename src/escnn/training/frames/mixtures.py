@@ -28,7 +28,6 @@ LOUDEST_EVENT_DB = 30.0  # by which an event's clip is made louder at most: its 
 EVENT_COUNTS = (0, 1, 1, 2, 2, 3, 4)  # drawn from
 NOISE_SHARE = 0.15  # of the backgrounds: noise in place of a clip
 EQUALIZER_DB, EQUALIZER_KNOTS, SHIFT_MELS = 3.0, 6, 4
-SPEED = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Mixtures:
             index = int(rng.integers(len(self.windows)))
             parts = self._parts[index]
             first, last = parts[int(rng.integers(len(parts)))]
-            event = self._played(_power(self._varied(index, rng)[:, first:last]), rng)
+            event = _power(self._varied(index, rng)[:, first:last])
             length = event.shape[1]
             start = int(rng.integers(-(length // 2), self.frames - length // 2))
             inside = slice(max(0, -start), min(length, self.frames - start))
@@ -115,14 +114,6 @@ class Mixtures:
         varied[: max(0, shift)] = self.audio.floor_db
         varied[len(varied) + min(0, shift) :] = self.audio.floor_db
         return varied
-
-    @staticmethod
-    def _played(power: Array, rng: Rng) -> Array:
-        """Faster or slower by up to exp(`SPEED`)."""
-        speed = math.exp(rng.uniform(-SPEED, SPEED))
-        return power[
-            :, (np.arange(max(1, round(power.shape[1] / speed))) * speed).astype(int).clip(max=power.shape[1] - 1)
-        ]
 
     def _floored(self, decibels: Array) -> Array:
         return np.maximum(decibels, np.float32(self.audio.floor_db))
