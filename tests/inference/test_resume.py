@@ -50,14 +50,14 @@ def test_a_line_cut_off_anywhere_is_removed_and_its_sound_is_next(tmp_path: Path
     done = reopen(path)
     assert done == ResumeState(("a.wav", "b.wav"), failures=1)
     assert path.read_bytes() == whole
-    assert list(resume.remaining(sounds("a.wav", "b.wav", "c.wav"), done, path)) == sounds("c.wav")
+    assert list(resume.remaining(sounds("a.wav", "b.wav", "c.wav"), done.names, path)) == sounds("c.wav")
 
 
 @pytest.mark.parametrize("now", [["b.wav", "a.wav"], ["a.wav"], ["a.wav", "a2.wav", "b.wav"], []])
 def test_other_sounds_than_before_are_refused(tmp_path: Path, now: list[str]) -> None:
     done = ResumeState(("a.wav", "b.wav"))
-    with pytest.raises(UsageError, match=r"line \d is about [ab]\.wav"):
-        list(resume.remaining(sounds(*now), done, tmp_path / "out.jsonl"))
+    with pytest.raises(UsageError, match=r"sound \d in it is [ab]\.wav"):
+        list(resume.remaining(sounds(*now), done.names, tmp_path / "out.jsonl"))
 
 
 def test_another_model_is_refused_and_nothing_changed(tmp_path: Path) -> None:

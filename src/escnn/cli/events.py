@@ -22,6 +22,7 @@ from escnn.detection.formats import DetectionSettings, event_document, recording
 from escnn.detection.frame_scores import Recording
 from escnn.detection.journal import Before, Journal, journal
 from escnn.errors import OutputError, UsageError
+from escnn.inference import resume as resuming
 from escnn.inference.classifier import Classifier
 from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
@@ -64,20 +65,8 @@ def fingerprint(
 
 
 def remaining(sounds: Iterable[tuple[Source, str]], before: Before, path: Path) -> Iterator[Recording]:
-    """Those recordings that were not ended before.
-
-    Raises:
-        UsageError: others, or the same in another order, were named before.
-    """
-    coming = iter(sounds)
-    for number, name in enumerate(before.names, start=1):
-        _, found = next(coming, (None, None))
-        if found != name:
-            now = f"is {found} now" if found else "is not there any more"
-            raise UsageError(
-                f"{path}: recording {number} was {name}, but {now}",
-                hint="--resume needs the same recordings in the same order; write into another file",
-            )
+    """Those recordings that were not ended before; see `inference.resume.remaining`."""
+    coming = resuming.remaining(sounds, before.names, path)
     for number, (source, name) in enumerate(coming, start=len(before.names)):
         yield Recording(source, name, number)
 

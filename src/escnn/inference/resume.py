@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,19 +93,19 @@ def _difference(line: PredictionDocument, card: ModelCard, settings: ScoringSett
     return None
 
 
-def remaining(sounds: Iterable[tuple[Source, str]], done: ResumeState, path: Path) -> Iterator[tuple[Source, str]]:
-    """Those of `sounds`, as (source, name), that come after what is `done` in the file `path`.
+def remaining(sounds: Iterable[tuple[Source, str]], done: Sequence[str], path: Path) -> Iterator[tuple[Source, str]]:
+    """Those of `sounds`, as (source, name), that come after those whose names the file `path` holds as `done`.
 
     Raises:
         UsageError: other sounds, or the same in another order, were named before.
     """
     coming = iter(sounds)
-    for number, name in enumerate(done.names, start=1):
+    for number, name in enumerate(done, start=1):
         _, found = next(coming, (None, None))
         if found != name:
             now = f"is {found} now" if found else "is not there any more"
             raise UsageError(
-                f"{path}: line {number} is about {name}, but sound {number} {now}",
+                f"{path}: sound {number} in it is {name}, but that {now}",
                 hint="--resume needs the same sounds in the same order; write into another file",
             )
     yield from coming

@@ -211,4 +211,4 @@ def test_it_goes_on_in_the_same_way_or_not_at_all(night: Path, tmp_path: Path) -
     shutil.move(night / "A_20240702_064404.wav", night / "D.wav")
     moved = escnn(*command)
     assert moved.exit_code == 2
-    assert "recording 1" in moved.stderr
+    assert "sound 1 in it is" in moved.stderr

@@ -116,7 +116,7 @@ def predict(
         if before.names:
             console.message(f"{out}: going on after {len(before.names)} sounds")
         failures, done = before.failures, len(before.names)
-        sounds = resuming.remaining(inputs.opened(listed, console.stdin), before, out or Path("-"))
+        sounds = resuming.remaining(inputs.opened(listed, console.stdin), before.names, out or Path("-"))
         for result in classifier.predict_files(sounds, advance):
             done += 1
             if isinstance(result, Failure):
