@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,28 @@ from typing import TYPE_CHECKING, Any
 from escnn.cli.console import Console, printable
 from escnn.cli.options import Format
 from escnn.cli.tables import prediction_table
+from escnn.errors import UsageError
 from escnn.files import appended_lines, output_file
 from escnn.inference import formats
 
 if TYPE_CHECKING:
     from escnn.inference.prediction import Prediction
+
+
+STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def output_of(out: Path | None) -> Path | None:
+    """The file that ``--out`` names; None for stdout, by whatever name: descriptor 1 itself leads to stderr, away from
+    what C libraries print there.
+    """
+    return None if str(out) in STDOUT_NAMES else out
+
+
+def refuse_to_replace_a_sound(out: Path | None, listed: Iterable[str | Path]) -> None:
+    """Raise `UsageError` if the file to write is one of those to read."""
+    if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
+        raise UsageError(f"--out {out}: is one of the sounds", hint="write into another file")
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def test_what_is_there_is_not_replaced_unless_asked(night: Path, tmp_path: Path)
     assert documents(out.read_text())
     refused = escnn("detect", night, "--out", night / "C.wav", "--force")
     assert refused.exit_code == 2
-    assert "one of the recordings" in refused.stderr
+    assert "one of the sounds" in refused.stderr
 
 
 def test_what_a_stopped_command_had_found_for_a_table_is_not_thrown_away(

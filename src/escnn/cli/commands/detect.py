@@ -19,9 +19,6 @@ from escnn.cli.options import (
     Verbose,
     console_of,
 )
-from escnn.errors import UsageError
-
-STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def detect(
@@ -74,17 +71,17 @@ def detect(
     from escnn import files
     from escnn.audio import inputs
     from escnn.cli import events, progress
+    from escnn.cli.results import output_of, refuse_to_replace_a_sound
     from escnn.detection.clock import ClockSettings
 
     console = console_of(ctx)
     names = inputs.collect_inputs(recordings or [], None if files_from is None else str(files_from), console.stdin)
-    out = None if str(out) in STDOUT_NAMES else out
+    out = output_of(out)
     clock = ClockSettings.of(start_time, time_pattern, time_zone)
     left_out: Counter[str] = Counter()
     listed = inputs.list_sounds(names, left_out)
     events.check_output(out, output_format, len(listed), force=force, resume=resume)
-    if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
-        raise UsageError(f"--out {out}: is one of the recordings", hint="write into another file")
+    refuse_to_replace_a_sound(out, listed)
     if out is not None:
         files.check_output_file(out, force=force or resume)
     with console.working("opening the model"):

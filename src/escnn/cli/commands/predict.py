@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -27,8 +26,6 @@ from escnn.cli.options import (
     console_of,
 )
 from escnn.errors import UsageError
-
-STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def predict(
@@ -70,7 +67,7 @@ def predict(
     from escnn import files
     from escnn.audio import inputs
     from escnn.cli import progress
-    from escnn.cli.results import SoundWarnings, results
+    from escnn.cli.results import SoundWarnings, output_of, refuse_to_replace_a_sound, results
     from escnn.inference import resume as resuming
 
     console = console_of(ctx)
@@ -80,8 +77,7 @@ def predict(
         raise UsageError(
             "--resume goes on with a file of JSON Lines", hint="add --out FILE; no --force, no other --format"
         )
-    # Descriptor 1 itself leads to stderr, away from what C libraries print there.
-    out = None if str(out) in STDOUT_NAMES else out
+    out = output_of(out)
     if out is not None:
         files.check_output_file(out, force=force or resume)
     with console.working("opening the model"):
@@ -105,7 +101,7 @@ def predict(
     left_out: Counter[str] = Counter()
     tell = SoundWarnings(console)
     listed = inputs.list_sounds(names, left_out)
-    _refuse_to_replace_a_sound(out, listed)
+    refuse_to_replace_a_sound(out, listed)
     with (
         resuming.going_on(out, classifier.card, settings)
         if resume and out
@@ -133,11 +129,6 @@ def predict(
         if done > 1:
             console.message(f"{failures} of {done} sounds could not be read")
         raise typer.Exit(3)
-
-
-def _refuse_to_replace_a_sound(out: Path | None, listed: Iterable[str | Path]) -> None:
-    if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
-        raise UsageError(f"--out {out}: is one of the sounds", hint="write into another file")
 
 
 def _output_format(asked: Format | None, *, one: bool) -> Format:
