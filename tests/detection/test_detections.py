@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import tone
+from conftest import random_model, tone
 
 import escnn
 from escnn.audio.log_mel import AudioConfig, LogMel, Normalization, mel_frequencies
-from escnn.errors import AudioError, UsageError
+from escnn.errors import AudioError, ModelError, UsageError
 from escnn.inference.classifier import Classifier
+from escnn.inference.onnx_runtime import OnnxRuntime
 from escnn.model.architecture import ModelConfig
 from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings, FrameHeadConfig, FrameRecord
+from escnn.model.model_file import ModelFile
 
 AUDIO = AudioConfig(sample_rate=16_000, clip_seconds=2.0, n_fft=512, hop_length=160, n_mels=32, f_max=8_000.0)
 RATE = AUDIO.sample_rate
@@ -170,3 +172,12 @@ def test_detection_takes_no_torch(small_model: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("frames", [None, FrameRecord(FrameHeadConfig(channels=8, mixed=8))])
+def test_a_model_with_absurd_weights_is_an_error_and_not_a_silent_night(frames: FrameRecord | None) -> None:
+    model = random_model(frames=frames)
+    absurd = ModelFile(model.card, {name: array * np.float32(1e30) for name, array in model.weights.items()})
+    sound = np.random.default_rng(0).normal(0, 0.1, 20_000).astype(np.float32)
+    with pytest.raises(ModelError, match="no numbers"):
+        escnn.detect((sound, 8_000), Classifier(OnnxRuntime(absurd)))

@@ -21,7 +21,7 @@ from escnn.audio.decoding import Source, open_sound
 from escnn.audio.log_mel import AudioConfig
 from escnn.errors import AudioError
 from escnn.inference.read_ahead import read_ahead
-from escnn.model.card import ModelCard
+from escnn.model.card import ModelCard, no_numbers
 
 if TYPE_CHECKING:
     from escnn.inference.onnx_runtime import OnnxRuntime
@@ -102,6 +102,8 @@ def _scored(
 
     def score(block: _Block) -> FrameScores:
         scores = runtime.frame_scores(block.log_mel[None])[0].T  # (frames, classes)
+        if not np.isfinite(scores).all():
+            raise no_numbers(runtime.card)
         before = block.before // stride
         wanted = scores[before : before + -(-block.length // stride)].copy()
         return FrameScores(block.first // stride, wanted, block.heard_seconds)

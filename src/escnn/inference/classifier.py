@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from escnn.audio.decoding import Source, open_sound, source_name
 from escnn.audio.log_mel import AudioConfig
 from escnn.audio.windows import read_windows, window_start, window_weight
-from escnn.errors import AudioError, ModelError, UsageError, closest
+from escnn.errors import AudioError, UsageError, closest
 from escnn.inference.prediction import Failure, Prediction
 from escnn.inference.read_ahead import read_ahead
 from escnn.inference.test_time_augmentation import augmented, check_tta
-from escnn.model.card import ModelCard
+from escnn.model.card import ModelCard, no_numbers
 from escnn.model.model_file import read_model
 
 if TYPE_CHECKING:
@@ -181,9 +181,7 @@ class Classifier:
         ways = [self.runtime.scores(way) for way in augmented(log_mels, self.tta)]
         mean: NDArray[np.float32] = ways[0] if len(ways) == 1 else np.mean(ways, axis=0, dtype=np.float32)
         if not np.isfinite(mean).all():
-            raise ModelError(
-                f"model {self.card.name:.60}: its scores are no numbers", hint="its file is damaged; take another"
-            )
+            raise no_numbers(self.card)
         return mean
 
     def class_ids(self, names: Sequence[str]) -> list[int]:

@@ -192,6 +192,11 @@ def card_document(card: ModelCard) -> dict[str, Any]:
     }
 
 
+def no_numbers(card: ModelCard) -> ModelError:
+    """What is said of a model whose weights are finite and so absurd that its scores are not."""
+    return ModelError(f"model {card.name:.60}: its scores are no numbers", hint="its file is damaged; take another")
+
+
 def read_card(path: Path, metadata: dict[str, str]) -> ModelCard:
     """The card, checked whole: what the program will ever read of it has the type that it expects."""
     if "escnn" not in metadata:
