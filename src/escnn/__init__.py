@@ -10,7 +10,8 @@ from escnn.version import __version__
 if TYPE_CHECKING:
     from escnn.analysis.analysis import Analysis, analyze
     from escnn.audio.decoding import Waveform, load_audio
-    from escnn.detection.detections import Detections, Event, detect
+    from escnn.detection.detections import Detections, detect
+    from escnn.detection.detector import Event
     from escnn.evaluation.evaluation import Evaluation
     from escnn.evaluation.protocol import evaluate, evaluate_runs
     from escnn.inference.classifier import Classifier
@@ -25,7 +26,7 @@ _HOMES = {
     "Detections": "detection.detections",
     "EpochMetrics": "runs.run",
     "Evaluation": "evaluation.evaluation",
-    "Event": "detection.detections",
+    "Event": "detection.detector",
     "Failure": "inference.prediction",
     "Prediction": "inference.prediction",
     "Run": "runs.run",

@@ -10,27 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escnn.audio.decoding import Source, source_name
-from escnn.detection.events import EventFinder, Run
-from escnn.detection.frame_scores import BLOCK_SECONDS, Recording, score_recordings
-from escnn.errors import UsageError
+from escnn.detection.detector import Detector, Event, event_settings
+from escnn.detection.frame_scores import BLOCK_SECONDS, Recording
 from escnn.inference.classifier import Classifier
 from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
 
 if TYPE_CHECKING:
     import pandas
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A sound of a known class. Times are in seconds from the start of the recording."""
-
-    start: float
-    end: float
-    peak: float  # the middle of the frame with the highest score
-    label: str
-    class_id: int
-    score: float  # the highest of its frames, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -90,44 +77,15 @@ def detect(
     classifier = model if isinstance(model, Classifier) else Classifier.load(model, device=device)
     card = classifier.card
     chosen = event_settings(card, settings)
-    finder = EventFinder.of(chosen, len(card.labels), card.frame_seconds)
-    found: list[tuple[int, Run]] = []
-    kept: list[NDArray[np.float32]] = []
     recording = Recording(source, name or source_name(source))
-    for _, part in score_recordings([recording], classifier.runtime, block_seconds):
-        if part is not None:
-            found += finder.feed(part.scores)
-            if frame_scores:
-                kept.append(part.scores)
+    events: list[Event] = []
+    kept: list[NDArray[np.float32]] = []
+    for step in Detector(classifier, chosen, block_seconds=block_seconds).run([recording]):
+        events += step.events
+        if frame_scores:
+            kept.append(step.scores)
     if recording.error is not None:
         raise recording.error
-    found += finder.end()
-    events = sorted(
-        (event_of(card, class_id, run, recording.seconds) for class_id, run in found),
-        key=lambda event: (event.start, event.class_id),
-    )
+    events.sort(key=lambda event: (event.start, event.class_id))
     scores = np.concatenate(kept) if frame_scores else None
     return Detections(recording.name, recording.seconds, tuple(events), card, chosen, recording.warnings, scores)
-
-
-def event_settings(card: ModelCard, changes: dict[str, Any]) -> EventSettings:
-    """The settings of a model, with some changed.
-
-    Raises:
-        UsageError: no such setting, or a value that it may not have.
-    """
-    settings = card.events
-    if unknown := sorted(set(changes) - set(EventSettings.__struct_fields__)):
-        raise UsageError(f"{unknown[0]:.60}: no such setting; known are {', '.join(EventSettings.__struct_fields__)}")
-    values = {name: getattr(settings, name) for name in EventSettings.__struct_fields__}
-    return EventSettings(**{**values, **changes})
-
-
-def event_of(card: ModelCard, class_id: int, run: Run, seconds: float) -> Event:
-    """A run of frames as an event: frame i stands for what is nearer to it than to its neighbours."""
-    apart = card.frame_seconds
-    start, end = max(0.0, (run.start - 0.5) * apart), min(seconds, (run.end - 0.5) * apart)
-    return Event(
-        round(start, 3), round(max(start, end), 3), round(min(run.peak * apart, seconds), 3),
-        card.labels[class_id], class_id, run.score,
-    )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from escnn.detection.detections import Event
+from escnn.detection.detector import Event
 from escnn.detection.frame_scores import Recording
 from escnn.inference.formats import ErrorDetail, ModelReference
 from escnn.model.card import ModelCard

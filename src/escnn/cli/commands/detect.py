@@ -85,8 +85,7 @@ def detect(
     if out is not None:
         files.check_output_file(out, force=force or resume)
     with console.working("opening the model"):
-        from escnn.detection.detections import event_settings
-        from escnn.detection.detector import Detector
+        from escnn.detection.detector import Detector, event_settings
         from escnn.inference.classifier import Classifier
 
         classifier = Classifier.load(model, runtime=runtime, threads=threads)
