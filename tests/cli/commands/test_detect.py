@@ -76,6 +76,16 @@ def test_clock_times_come_from_names(night: Path) -> None:
     assert zoned[0]["start_time"].endswith("+02:00")
 
 
+def test_torch_finds_what_onnx_finds(night: Path) -> None:
+    ours, theirs = (
+        documents(escnn("detect", night, *LOW_SCORE, "--runtime", kind).stdout) for kind in ("onnx", "torch")
+    )
+    assert [line["settings"]["runtime"] for line in theirs if "settings" in line] == ["torch"] * 3
+    for mine, other in zip(ours, theirs, strict=True):
+        for name in ("path", "start_seconds", "end_seconds", "label", "status", "events"):
+            assert mine.get(name) == other.get(name)
+
+
 def test_nothing_found_is_not_the_same_as_not_read(night: Path) -> None:
     lines = documents(escnn("detect", night, "--min-score", "1").stdout)
     assert [(line["status"], line["events"]) for line in lines] == [("ok", 0), ("ok", 0), ("error", 0)]

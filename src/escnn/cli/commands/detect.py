@@ -10,6 +10,8 @@ import typer
 
 from escnn.cli.options import (
     PATH,
+    Device,
+    DeviceName,
     EventFormat,
     ModelPath,
     Quiet,
@@ -30,11 +32,13 @@ def detect(
         Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)
     ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", metavar="<label>", help="Tell of this class only; may be repeated.")
+        list[str] | None, typer.Option("--class", metavar="<label>", help="Report this class only; may be repeated.")
     ] = None,
     min_score: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, help="A frame of an event reaches this score.", show_default="the model's"),
+        typer.Option(
+            min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
+        ),
     ] = None,
     min_seconds: Annotated[
         float | None,
@@ -64,6 +68,7 @@ def detect(
     model: ModelPath = None,
     runtime: Runtime = RuntimeName.AUTO,
     threads: Threads = None,
+    device: Device = DeviceName.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -88,7 +93,7 @@ def detect(
         from escnn.detection.detector import Detector, event_settings
         from escnn.inference.classifier import Classifier
 
-        classifier = Classifier.load(model, runtime=runtime, threads=threads)
+        classifier = Classifier.load(model, device=device, runtime=runtime, threads=threads)
     asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
     settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
     class_ids = classifier.class_ids(classes or [])
