@@ -94,8 +94,12 @@ def test_a_phase_that_was_stopped_and_resumed_ends_with_the_same_head_bit_for_bi
     assert len(load_state(halted / "last.pt").get("frames", {"losses": []})["losses"]) == epochs
     torch.manual_seed(99)  # whatever else was drawn meanwhile
     resume(halted)
-    mine, other = (read_model(folder).weights for folder in (straight, halted))
-    assert all(np.array_equal(mine[name], other[name]) for name in mine)
+    mine, other = (read_model(folder) for folder in (straight, halted))
+    assert all(np.array_equal(mine.weights[name], other.weights[name]) for name in mine.weights)
+    assert mine.card.frames is not None
+    assert other.card.frames is not None
+    told, also = (dict(model.card.frames.training, seconds=0) for model in (mine, other))
+    assert told == also
     assert "not_bit_for_bit" not in (halted / "run.json").read_text()
 
 
