@@ -15,7 +15,9 @@ CARD = ModelCard(
     "tiny", ("low", "middle", "high", "none"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0), sha256="ab" * 32
 )
 SCORES = np.array([0.25, 0.5, 0.25, 0.0], dtype=np.float32)
-PREDICTION = Prediction("t.wav", 1.2345678, SCORES, np.stack([SCORES] * 3), (0.0, 0.5, 0.7345678), CARD, ("too quiet",))
+LOUDER, SOFTER = SCORES + [0, 0.125, -0.125, 0], SCORES + [0, -0.125, 0.125, 0]
+WINDOWS = np.stack([SCORES, LOUDER, SOFTER]).astype(np.float32)
+PREDICTION = Prediction("t.wav", 1.2345678, SCORES, WINDOWS, (0.0, 0.5, 0.7345678), CARD, ("too quiet",))
 
 
 def test_the_best_come_first_and_of_equals_the_first_class() -> None:
@@ -26,11 +28,12 @@ def test_the_best_come_first_and_of_equals_the_first_class() -> None:
     assert PREDICTION.labels == CARD.labels
 
 
-def test_a_prediction_is_the_json_of_0_1_0() -> None:
+def test_a_prediction_is_the_json_of_0_1_0_and_the_highest_score_of_its_windows() -> None:
     assert json.dumps(PREDICTION.to_json(top_k=2)) == (
         '{"schema": "escnn.prediction/1", "path": "t.wav", "status": "ok", "duration_seconds": 1.234568, "windows": 3, '
-        '"predictions": [{"label": "middle", "class_id": 1, "score": 0.5}, {"label": "low", "class_id": 0, '
-        f'"score": 0.25}}], "model": {{"name": "tiny", "sha256": "{"ab" * 32}", "classes": 4}}, '
+        '"predictions": [{"label": "middle", "class_id": 1, "score": 0.5, "max_score": 0.625}, '
+        '{"label": "low", "class_id": 0, "score": 0.25, "max_score": 0.25}], '
+        f'"model": {{"name": "tiny", "sha256": "{"ab" * 32}", "classes": 4}}, '
         '"warnings": ["too quiet"], "error": null}'
     )
 

@@ -48,7 +48,7 @@ def test_the_python_works(own_process: Running, tmp_path: Path) -> None:
     (code,) = blocks("python")
     command = [sys.executable, "-c", code.replace(ADDRESS, own_process.url)]
     printed = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
-    assert set(eval(printed)) == {"label", "class_id", "score"}
+    assert set(eval(printed)) == {"label", "class_id", "score", "max_score"}
 
 
 @needs_chromium
@@ -58,5 +58,5 @@ def test_the_javascript_works(browser: Browser, own_process: Running) -> None:
     page.goto(own_process.url)
     sound = f"const file = new File([new Uint8Array({list(SOUND)})], 'clip.wav');"
     wrapped = f"async () => {{ {sound} {code.replace(ADDRESS, own_process.url)}; return predictions[0]; }}"
-    assert set(page.evaluate(wrapped)) == {"label", "class_id", "score"}
+    assert set(page.evaluate(wrapped)) == {"label", "class_id", "score", "max_score"}
     page.close()

@@ -74,11 +74,15 @@ def results(
 
 
 class SoundWarnings:
-    """The warnings about sounds; that of missing treble for the first alone: a night of them would hide the others."""
+    """The warnings about sounds; that of missing treble for the first alone: a night of them would hide the others.
 
-    def __init__(self, console: Console) -> None:
+    The first sound that is longer than a window gets a word on what its scores are, unless the windows are `shown`.
+    """
+
+    def __init__(self, console: Console, *, shown: bool = False) -> None:
         self._console = console
         self._without_treble = 0
+        self._told_of_windows = shown
 
     def __call__(self, prediction: Prediction) -> None:
         """Print those about a sound."""
@@ -88,6 +92,12 @@ class SoundWarnings:
             if not (text.startswith(NOTHING_ABOVE) and self._without_treble):
                 self._console.warning(f"{prediction.name}: {text}")
             self._without_treble += text.startswith(NOTHING_ABOVE)
+        if len(prediction.window_starts) > 1 and not self._told_of_windows:
+            self._told_of_windows = True
+            self._console.message(
+                f"{prediction.name}: its scores are means over {len(prediction.window_starts)} windows; "
+                "`escnn detect` finds what sounds when"
+            )
 
     def end(self) -> None:
         """Say how many sounds lack treble, where there are several."""

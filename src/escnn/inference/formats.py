@@ -14,6 +14,7 @@ from escnn.errors import ErrorCode
 
 SCHEMA: Literal["escnn.prediction/1"] = "escnn.prediction/1"
 WINDOW_COLUMNS = ("start_seconds", "end_seconds")
+Score = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 CSV_COLUMNS = ("path", "status", "duration_seconds", "rank", "label", "class_id", "score", "error")
 
 
@@ -22,7 +23,11 @@ class ClassScore(msgspec.Struct, frozen=True):
 
     label: str
     class_id: Annotated[int, msgspec.Meta(ge=0)]
-    score: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+    score: Score
+    max_score: Annotated[
+        Score | msgspec.UnsetType,
+        msgspec.Meta(description="The highest of the sound's windows; not in the answers of a window."),
+    ] = msgspec.UNSET
 
 
 class WindowScores(msgspec.Struct, frozen=True):

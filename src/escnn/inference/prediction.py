@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,9 +44,14 @@ class Prediction:
     def to_json(self, *, top_k: int = 5, min_score: float = 0.0, windows: bool = False) -> dict[str, Any]:
         """The prediction as JSON types, after ``docs/prediction.schema.json``; with `windows` of each window, too."""
 
-        def answers(scores: Array) -> list[formats.ClassScore]:
+        def answers(scores: Array, highest: Array | None = None) -> list[formats.ClassScore]:
             return [
-                formats.ClassScore(label, class_id, round(score, 6))
+                formats.ClassScore(
+                    label,
+                    class_id,
+                    round(score, 6),
+                    msgspec.UNSET if highest is None else round(float(highest[class_id]), 6),
+                )
                 for label, class_id, score in self._top(scores, top_k, min_score)
             ]
 
@@ -61,7 +67,7 @@ class Prediction:
             status="ok",
             duration_seconds=round(self.seconds, 6),
             windows=len(self.window_starts),
-            predictions=answers(self.scores),
+            predictions=answers(self.scores, self.window_scores.max(axis=0)),
             model=formats.ModelReference(**self.model.describe()),
             warnings=list(self.warnings),
             **(more if windows else {}),

@@ -56,6 +56,16 @@ def test_missing_treble_is_told_once_a_command_and_with_every_result(write_sound
     assert "lack treble" not in escnn("predict", muffled[0]).stderr
 
 
+def test_the_first_sound_that_is_longer_than_a_window_gets_a_word_on_detect(model: Path, write_sound: Writer) -> None:
+    short, *long = [write_sound(f"{seconds}.wav", tone(300, seconds, 8_000)) for seconds in (0.5, 1.1, 1.6)]
+    result = escnn("predict", short, *long)
+    told = [line for line in result.stderr.splitlines() if "escnn detect" in line]
+    assert told == [f"{long[0]}: its scores are means over 3 windows; `escnn detect` finds what sounds when"]
+    assert "escnn detect" not in escnn("predict", short).stderr
+    assert "escnn detect" not in escnn("predict", *long, "--windows").stderr
+    assert escnn("predict", *long, "-q").stderr == ""
+
+
 def test_windows_that_overlap_come_with_their_start_and_end(model: Path, write_sound: Writer) -> None:
     path = write_sound("long.wav", tone(300, 1.1, 8_000))
     document = json.loads(escnn("predict", path, "--windows", "--hop-seconds", 0.25).stdout)

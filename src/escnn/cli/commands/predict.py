@@ -99,7 +99,7 @@ def predict(
     )
     more = {"settings": to_builtins(settings)} if resume else {}
     left_out: Counter[str] = Counter()
-    tell = SoundWarnings(console)
+    tell = SoundWarnings(console, shown=windows)
     listed = inputs.list_sounds(names, left_out)
     refuse_to_replace_a_sound(out, listed)
     with (
