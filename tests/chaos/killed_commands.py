@@ -126,7 +126,7 @@ class Detections(Predictions):
     )
 
     def prepare(self, root: Path) -> None:
-        from escnn.detection import journal
+        from escnn.detection.output import journal
 
         journal.NOTE_EVERY_SECONDS = 0.0
         (root / "sounds").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from escnn import files
 from escnn.audio.decoding import Source
 from escnn.cli.console import Console
 from escnn.cli.options import EventFormat
-from escnn.detection import tables
+from escnn.detection.output import tables
 from escnn.detection.clock import ClockSettings, clock_time
 from escnn.detection.detector import Step
-from escnn.detection.formats import DetectionSettings, event_document, recording_document
+from escnn.detection.output.formats import DetectionSettings, event_document, recording_document
 from escnn.detection.frame_scores import Recording
-from escnn.detection.journal import Before, Journal, journal
+from escnn.detection.output.journal import Before, Journal, journal
 from escnn.errors import OutputError, UsageError
 from escnn.inference import resume as resuming
 from escnn.inference.classifier import Classifier
@@ -87,11 +88,14 @@ class Sink:
         self._events = 0 if self.before.place is None else self.before.place.events  # of the recording at hand
         self._all, self._failures = 0, self.before.failures
         self._done = len(self.before.names)
+        self._begun: tuple[Recording, datetime | None] | None = None  # the recording at hand, and its clock time
 
     def take(self, step: Step, clock: ClockSettings) -> None:
         """Write what became known."""
         recording = step.recording
-        start = clock.start_of(recording.name, recording.number)
+        if self._begun is None or self._begun[0] is not recording:
+            self._begun = recording, clock.start_of(recording.name, recording.number, recording.source)
+        start = self._begun[1]
         for event in step.events:
             times = clock_time(start, event.start), clock_time(start, event.end)
             self._write(event_document(recording.name, event, *times))

@@ -1,13 +1,16 @@
-"""The clock time at which a recording begins, from its name, and that of its events."""
+"""The clock time at which a recording begins, from its name or its header, and that of its events."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from zoneinfo import ZoneInfo
 
+from escnn.audio.decoding import Source
+from escnn.detection.headers import time_in_header
 from escnn.errors import UsageError
 
 # As recorders and phones write them: 20240702_064404, 2024-07-02 06.44.04, 240702-064404 (Zoom), with words around.
@@ -54,11 +57,18 @@ class ClockSettings:
                 ) from error
         return cls(start, pattern, found_zone)
 
-    def start_of(self, name: str, number: int) -> datetime | None:
-        """When recording `number`, of this name, begins; None if nobody says."""
+    def start_of(self, name: str, number: int, source: Source = b"") -> datetime | None:
+        """When recording `number`, of this name, begins; None if nobody says.
+
+        A header that names its time zone is believed before a name, which is believed before one that does not.
+        """
         if self.start_time is not None:
             return self.start_time if number == 0 else None
         found = _by_pattern(PurePath(name).stem, self.pattern) if self.pattern else start_time(name)
+        if isinstance(source, (str, os.PathLike)) and not (found and self.pattern):
+            written = _plausible(time_in_header(Path(source)))
+            if written is not None and (found is None or written.tzinfo is not None):
+                found = written
         return found.replace(tzinfo=self.zone) if found is not None and found.tzinfo is None else found
 
 
@@ -92,8 +102,8 @@ def _time(year: int, *parts: str) -> datetime | None:
         return None
 
 
-def _plausible(time: datetime) -> datetime | None:
-    return time if _EARLIEST <= time.replace(tzinfo=None) < _LATEST else None
+def _plausible(time: datetime | None) -> datetime | None:
+    return time if time is not None and _EARLIEST <= time.replace(tzinfo=None) < _LATEST else None
 
 
 def _by_pattern(stem: str, pattern: str) -> datetime | None:

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from conftest import SMALL_AUDIO, escnn, tone
 
-from escnn.detection.formats import schema
+from escnn.detection.output.formats import schema
 
 RATE = 8_000
 LOW_SCORE = ["--min-score", "0.1", "--merge-seconds", "0"]  # what a network with random weights says
@@ -189,7 +189,7 @@ def test_what_a_stopped_command_had_found_for_a_table_is_not_thrown_away(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("escnn.detection.tables.write_table", stop)
+        patch.setattr("escnn.detection.output.tables.write_table", stop)
         assert escnn(*command).exit_code == 130
     (kept,) = (path for path in tmp_path.iterdir() if path.name.endswith(".journal"))
     before = kept.read_bytes()

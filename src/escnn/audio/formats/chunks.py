@@ -28,6 +28,7 @@ UNKNOWN = (
     range(2**63 - 2**16, 2**63 + 1),
     range(2**64 - 2**16, 2**64),
 )
+_ORDERS = {b"RIFF": "little", b"RF64": "little", b"BW64": "little", b"RIFX": "big", b"FORM": "big", b"caff": "big"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,34 +138,47 @@ def _any_at(file: BinaryIO, place: int) -> bool:
     return any(file.read(SHORTEST_REST))
 
 
-def _chunks(file: BinaryIO, kind: bytes, size: int) -> Iterator[Sound]:
-    """The sound of a RIFF, IFF or CAF file."""
-    order = {b"RIFF": "little", b"RF64": "little", b"BW64": "little", b"RIFX": "big", b"FORM": "big", b"caff": "big"}
-    if kind not in order:
+def chunks_of(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a RIFF, IFF or CAF file: the name of each, where its content begins, and its length in bytes."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    kind = file.read(4)
+    for name, place, length, _ in _walk(file, kind, size):
+        yield name, place + (12 if kind == b"caff" else 8), length
+
+
+def _walk(file: BinaryIO, kind: bytes, size: int) -> Iterator[tuple[bytes, int, int, int]]:
+    """The chunks: the name of each, where it begins, its length, where the next one begins."""
+    if kind not in _ORDERS:
         return
     width = 8 if kind == b"caff" else 4
     place, long_length = 8 if kind == b"caff" else 12, 0
     for _ in range(MOST_CHUNKS):
         file.seek(place)
         head = file.read(24)
-        name, length = head[:4], _number(head[4 : 4 + width], order[kind])
+        name, length = head[:4], _number(head[4 : 4 + width], _ORDERS[kind])
         if len(head) < 8:
             return
-        behind = place + 4 + width + length + (length % 2 if width == 4 else 0)
         if name == b"ds64":  # 64-bit lengths of an RF64 file: of all of it, then of its sound
-            long_length = _number(head[16:24], order[kind])
-        elif name == b"data" and kind == b"caff":  # begins with a count of edits
-            yield Sound(kind, size, place + 16, max(0, length - 4), place + 4, 8, 4, behind)
-        elif name == b"data":
-            if kind in (b"RF64", b"BW64"):
-                length = long_length
-                behind = place + 8 + length + length % 2
-            yield Sound(kind, size, place + 8, length, place + 4, 4, 0, behind)
-        elif name == b"SSND":  # begins with an offset and a block size
-            yield Sound(kind, size, place + 16, max(0, length - 8), place + 4, 4, 8, behind)
+            long_length = _number(head[16:24], _ORDERS[kind])
+        elif name == b"data" and kind in (b"RF64", b"BW64"):
+            length = long_length
+        behind = place + 4 + width + length + (length % 2 if width == 4 else 0)
+        yield name, place, length, behind
         if behind >= size:  # no disk lets us seek as far as a forged length says
             return
         place = behind
+
+
+def _chunks(file: BinaryIO, kind: bytes, size: int) -> Iterator[Sound]:
+    """The sound of a RIFF, IFF or CAF file."""
+    for name, place, length, behind in _walk(file, kind, size):
+        if name == b"data" and kind == b"caff":  # begins with a count of edits
+            yield Sound(kind, size, place + 16, max(0, length - 4), place + 4, 8, 4, behind)
+        elif name == b"data":
+            yield Sound(kind, size, place + 8, length, place + 4, 4, 0, behind)
+        elif name == b"SSND":  # begins with an offset and a block size
+            yield Sound(kind, size, place + 16, max(0, length - 8), place + 4, 4, 8, behind)
 
 
 def _wide_chunks(file: BinaryIO, size: int) -> Iterator[Sound]:

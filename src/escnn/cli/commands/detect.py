@@ -56,7 +56,9 @@ def detect(
     ] = False,
     start_time: Annotated[
         str | None,
-        typer.Option(help="When the recording begins, such as 2024-07-02T06:44:04.", show_default="from its name"),
+        typer.Option(
+            help="When the recording begins, such as 2024-07-02T06:44:04.", show_default="from its name or header"
+        ),
     ] = None,
     time_zone: Annotated[
         str | None, typer.Option(help="Of the times in names, such as Europe/Rome.", show_default="local, unsaid")
@@ -99,7 +101,8 @@ def detect(
     class_ids = classifier.class_ids(classes or [])
     fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone))
     detector = Detector(classifier, settings, class_ids)
-    times = any(clock.start_of(str(name), number) for number, name in enumerate(listed))
+    on_stdout = out is None and output_format is EventFormat.CSV
+    times = on_stdout and any(clock.start_of(str(name), number, name) for number, name in enumerate(listed))
     with (
         events.sink(
             console,

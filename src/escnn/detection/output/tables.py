@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from escnn.audio.log_mel import AudioConfig
-from escnn.detection.formats import EVENT
+from escnn.detection.output.formats import EVENT
 from escnn.errors import UsageError
 from escnn.files import write_text
 from escnn.inference.formats import csv_line

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import msgspec
 
 from escnn.detection.detector import Place
-from escnn.detection.formats import EVENT, RECORDING, DetectionSettings
+from escnn.detection.output.formats import EVENT, RECORDING, DetectionSettings
 from escnn.errors import OutputError, UsageError
 from escnn.files import appended_lines, beside, claimed, output_error, remove_parts, write_json
 

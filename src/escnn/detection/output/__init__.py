@@ -1,0 +1,1 @@
+"""Events as they are written: the lines and their schema, the journal, tables, clips."""
