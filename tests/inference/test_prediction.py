@@ -15,8 +15,7 @@ CARD = ModelCard(
     "tiny", ("low", "middle", "high", "none"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0), sha256="ab" * 32
 )
 SCORES = np.array([0.25, 0.5, 0.25, 0.0], dtype=np.float32)
-LOUDER, SOFTER = SCORES + [0, 0.125, -0.125, 0], SCORES + [0, -0.125, 0.125, 0]
-WINDOWS = np.stack([SCORES, LOUDER, SOFTER]).astype(np.float32)
+WINDOWS = np.array([SCORES, [0.25, 0.625, 0.125, 0.0], [0.25, 0.375, 0.375, 0.0]], dtype=np.float32)
 PREDICTION = Prediction("t.wav", 1.2345678, SCORES, WINDOWS, (0.0, 0.5, 0.7345678), CARD, ("too quiet",))
 
 

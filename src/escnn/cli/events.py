@@ -16,11 +16,11 @@ from escnn import files
 from escnn.audio.decoding import Source
 from escnn.cli.console import Console
 from escnn.cli.options import EventFormat
-from escnn.detection.output import tables
 from escnn.detection.clock import ClockSettings, clock_time
 from escnn.detection.detector import Step
-from escnn.detection.output.formats import DetectionSettings, event_document, recording_document
 from escnn.detection.frame_scores import Recording
+from escnn.detection.output import tables
+from escnn.detection.output.formats import DetectionSettings, event_document, recording_document
 from escnn.detection.output.journal import Before, Journal, journal
 from escnn.errors import OutputError, UsageError
 from escnn.inference import resume as resuming
@@ -31,12 +31,11 @@ from escnn.model.frames import EventSettings
 
 def check_output(out: Path | None, output_format: EventFormat, recordings: int, *, force: bool, resume: bool) -> None:
     """Refuse, before any work is done, what cannot be or would lose what a stopped command had found."""
-    if out is None and output_format in (EventFormat.AUDACITY, EventFormat.RAVEN):
+    if out is None and output_format not in (EventFormat.JSONL, EventFormat.CSV):
         raise UsageError(f"--format {output_format}: a table is written into a file", hint="add --out FILE")
     if resume and (out is None or force):
         raise UsageError("--resume goes on with a file", hint="add --out FILE; no --force")
-    if output_format is EventFormat.AUDACITY and recordings > 1:
-        raise UsageError(tables.ONE_RECORDING, hint=tables.ONE_RECORDING_HINT)
+    tables.check_table(output_format.value, recordings)
     if out is not None and output_format is not EventFormat.JSONL and not (force or resume):
         begun = _journal_of(out)
         if begun.exists():

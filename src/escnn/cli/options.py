@@ -47,6 +47,7 @@ class EventFormat(StrEnum):
     CSV = "csv"
     AUDACITY = "audacity"
     RAVEN = "raven"
+    PARQUET = "parquet"
 
 
 def _quiet(ctx: typer.Context, value: bool) -> bool:

@@ -154,4 +154,9 @@ def csv_line(cells: Sequence[Any]) -> str:
     """Cells as a line of CSV without its end; bytes of names that are not UTF-8 are escaped."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerow(cells)  # it quotes those characters that end a line
-    return text.getvalue()[:-2].encode("utf-8", "backslashreplace").decode("utf-8")
+    return utf8(text.getvalue()[:-2])
+
+
+def utf8(text: str) -> str:
+    """Text in which bytes of names that are not UTF-8 are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -111,6 +111,29 @@ def test_csv_and_raven_are_read_back_as_what_was_found(night: Path, tmp_path: Pa
     assert sorted((r["path"], float(r["start_seconds"]), r["label"]) for r in streamed) == sorted(found)
 
 
+def test_parquet_has_types_whatever_was_found(night: Path, tmp_path: Path) -> None:
+    lines = documents(escnn("detect", night, *LOW_SCORE).stdout)
+    for name, score in (("all", LOW_SCORE), ("none", ["--min-score", "1"])):
+        out = tmp_path / f"{name}.parquet"
+        assert escnn("detect", night, *score, "--format", "parquet", "--out", out).exit_code == 3
+        types = {column: str(dtype) for column, dtype in pd.read_parquet(out).dtypes.items()}
+        assert (types["start_seconds"], types["score"], types["class_id"]) == ("float64", "float64", "int32")
+        assert types["path"] == types["start_time"] == types["label"]
+    found = pd.read_parquet(tmp_path / "all.parquet")
+    for name in ("path", "end_seconds", "label", "class_id", "score", "end_time"):
+        assert sorted(found[name]) == sorted(line[name] for line in lines if line["schema"] == "escnn.event/1")
+    assert pd.read_parquet(tmp_path / "none.parquet").empty
+
+
+def test_parquet_without_its_library_is_refused_before_any_work(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused = escnn("detect", night, "--format", "parquet", "--out", tmp_path / "a.parquet", "--model", "never opened")
+    assert refused.exit_code == 2
+    assert "pip install 'escnn-audio[parquet]'" in refused.stderr
+
+
 def test_a_label_track_of_audacity_is_of_one_recording(night: Path, tmp_path: Path) -> None:
     out = tmp_path / "labels.txt"
     one = night / "A_20240702_064404.wav"
@@ -147,6 +170,7 @@ def test_a_recording_on_stdin(night: Path) -> None:
     ("arguments", "said"),
     [
         (["--format", "raven"], "--out"),
+        (["--format", "parquet"], "--out"),
         (["--resume"], "--out"),
         (["--resume", "--out", "x", "--force"], "--force"),
         (["--min-score", "1.5"], "min-score"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 from escnn.audio.log_mel import AudioConfig
 from escnn.detection.output.formats import EVENT
 from escnn.errors import UsageError
-from escnn.files import write_text
-from escnn.inference.formats import csv_line
+from escnn.files import write_bytes, write_text
+from escnn.inference.formats import csv_line, utf8
 
 COLUMNS = (
     "path",
@@ -28,6 +29,7 @@ RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
     "File Offset (s)", "Species", "Score",
 )  # fmt: skip
+PARQUET = "parquet"
 ONE_RECORDING = "a label track of Audacity is of one recording"
 ONE_RECORDING_HINT = "name one, or write CSV, Raven or JSON Lines"
 Documents = Sequence[dict[str, Any]]
@@ -37,7 +39,7 @@ def write_table(kind: str, documents: Documents, out: Path, audio: AudioConfig) 
     """Write the lines of a journal as a table of its events, whole or not at all.
 
     Args:
-        kind: a key of `WRITERS`.
+        kind: csv, raven, audacity or parquet.
         documents: events and ends of recordings, in order.
         out: the file.
         audio: what the model hears, which Raven draws as the height of a selection.
@@ -46,8 +48,23 @@ def write_table(kind: str, documents: Documents, out: Path, audio: AudioConfig) 
         UsageError: the table cannot hold several recordings.
         OutputError: it cannot be written.
     """
+    if kind == PARQUET:
+        write_bytes(out, _parquet(documents))
+        return
     lines, end = WRITERS[kind](documents, audio)
     write_text(out, "".join(f"{line}{end}" for line in lines))
+
+
+def check_table(kind: str, recordings: int) -> None:
+    """Refuse, before any work is done, a table that could not be written in the end.
+
+    Raises:
+        UsageError: it cannot hold so many recordings, or a library is missing.
+    """
+    if kind == "audacity" and recordings > 1:
+        raise UsageError(ONE_RECORDING, hint=ONE_RECORDING_HINT)
+    if kind == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise UsageError("--format parquet needs pyarrow", hint="pip install 'escnn-audio[parquet]'")
 
 
 def csv_lines(documents: Iterable[dict[str, Any]], *, times: bool) -> Iterator[str]:
@@ -121,6 +138,22 @@ def _raven(documents: Documents, audio: AudioConfig) -> tuple[Iterable[str], str
 
 def _audacity(documents: Documents, _: AudioConfig) -> tuple[Iterable[str], str]:
     return audacity_lines(documents), "\n"
+
+
+def _parquet(documents: Documents) -> memoryview:
+    """The columns of CSV, each with its type; clock times as text, since some may have a zone and others none."""
+    import pyarrow
+    from pyarrow import parquet
+
+    text, number = pyarrow.string(), pyarrow.float64()
+    of_type = {"path": text, "label": text, "class_id": pyarrow.int32(), "start_time": text, "end_time": text}
+    schema = pyarrow.schema([(name, of_type.get(name, number)) for name in COLUMNS])
+    events = events_of(documents)
+    columns = {name: [event.get(name) for event in events] for name in COLUMNS}
+    columns["path"] = [utf8(event["path"]) for event in events]
+    file = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(columns, schema=schema), file)
+    return memoryview(file.getvalue())
 
 
 WRITERS: dict[str, Callable[[Documents, AudioConfig], tuple[Iterable[str], str]]] = {
