@@ -162,6 +162,17 @@ class DetectionTable(Detections):
         return (root / "out.csv").read_text()
 
 
+class DetectionClips(Detections):
+    """`escnn detect --clips --resume`: clips, and the table that leads back."""
+
+    name = "detect --clips"
+    arguments = (*Detections.arguments, "--clips", "clips")
+
+    def result(self, root: Path) -> object:
+        clips = {path.name: path.read_bytes() for path in sorted((root / "clips").iterdir())}
+        return super().result(root), clips
+
+
 class CrossValidation:
     """`escnn train --cross-validate` of one epoch over a data set of two folds, and `--resume`."""
 

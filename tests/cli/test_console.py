@@ -17,7 +17,7 @@ from conftest import ESCNN, escnn, tone
 
 from escnn.cli.console import Console
 from escnn.cli.options import Format
-from escnn.cli.results import results
+from escnn.cli.output.results import results
 from escnn.errors import AudioError
 from escnn.inference.prediction import Failure
 from escnn.model.model_file import read_model

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 from conftest import SMALL_AUDIO, escnn, tone
+from PIL import Image
 
 from escnn.detection.output.formats import schema
 
@@ -225,6 +226,75 @@ def test_what_a_stopped_command_had_found_for_a_table_is_not_thrown_away(
     assert escnn(*command, "--resume").exit_code == 3
     assert out.exists()
     assert not kept.exists()
+
+
+def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "out.jsonl", tmp_path / "clips"
+    command = ["detect", night, *LOW_SCORE, "--out", out, "--clips", folder, "--spectrograms"]
+    assert escnn(*command).exit_code == 3
+    lines = [line for line in documents(out.read_text()) if line["schema"] == "escnn.event/1"]
+    table = pd.read_csv(folder / "clips.csv")
+    for name in ("path", "start_seconds", "label", "score", "start_time"):
+        assert list(table[name]) == [line[name] for line in lines]
+    pictures = {path.stem for path in folder.glob("*.png")}
+    assert pictures == {Path(name).stem for name in table["filename"]}
+    for name, start, end in zip(table["filename"], table["clip_start_seconds"], table["clip_end_seconds"], strict=True):
+        assert soundfile.info(folder / name).duration == pytest.approx(end - start, abs=1 / RATE)
+        with Image.open((folder / name).with_suffix(".png")) as picture:
+            assert picture.size == (1500, 600)
+
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert escnn(*command[:-1]).exit_code == 7  # out.jsonl is there
+    refused = escnn(*command, "--force", "--out", tmp_path / "other.jsonl")
+    assert refused.exit_code == 3
+    text = out.read_text().splitlines(keepends=True)
+    ends = [number for number, line in enumerate(text) if "escnn.recording/1" in line]
+    for kept in (0, 1, ends[0], ends[0] + 1, ends[0] + 2, len(text)):
+        out.write_text("".join(text[:kept]))
+        for path in sorted(folder.glob("00000[2-9]*")):
+            path.unlink()
+        (folder / ".000003_00-00-19.500.flac.0123abcd.0123abcd.part").touch()
+        for name in [name for name in whole if kept > ends[0] and (folder / name).exists() is False]:
+            (folder / name).write_bytes(whole[name])  # what belongs to recordings that were ended is there
+        assert escnn(*command, "--resume").exit_code == 3
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_clips_of_stdin_and_of_a_recording_that_is_named(night: Path, tmp_path: Path) -> None:
+    one = night / "A_20240702_064404.wav"
+    assert escnn("detect", one, *LOW_SCORE, "--clips", tmp_path / "a").exit_code == 0
+    assert escnn("detect", "-", *LOW_SCORE, "--clips", tmp_path / "b", stdin=one.read_bytes()).exit_code == 0
+    a, b = (sorted((tmp_path / name).glob("*.flac")) for name in "ab")
+    assert [path.read_bytes() for path in a] == [path.read_bytes() for path in b]
+    assert "_2024-07-02_06-44-" in a[0].name
+    assert set(pd.read_csv(tmp_path / "b" / "clips.csv")["path"]) == {"-"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "arguments", "code", "said"),
+    [
+        ("night", [], 2, "sounds are read from there"),
+        ("night/clips", ["--force"], 2, "sounds are read from there"),
+        ("full", [], 7, "choose another with --clips, or add --force"),
+        ("full", ["--out", "out.jsonl", "--resume"], 7, "not empty"),
+        ("full/notes.txt", ["--force"], 7, "not a folder"),
+        (None, ["--spectrograms"], 2, "add --clips"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_refused_before_any_work(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None, arguments: list[str], code: int,
+    said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").touch()
+    clips = [] if folder is None else ["--clips", folder]
+    refused = escnn("detect", night, *arguments, *clips, "--model", "never opened")
+    assert refused.exit_code == code
+    assert said in refused.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(
+        ["night", "full", "notes.txt", *(path.name for path in night.iterdir())]
+    )
 
 
 def test_it_goes_on_in_the_same_way_or_not_at_all(night: Path, tmp_path: Path) -> None:

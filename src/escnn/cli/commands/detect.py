@@ -50,9 +50,17 @@ def detect(
     ] = None,
     output_format: Annotated[EventFormat, typer.Option("--format", help="How to write them.")] = EventFormat.JSONL,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.", **PATH)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file --out if it is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the file --out, and the clips in --clips, if they are there.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --out where the same command was stopped.")
+    ] = False,
+    clips: Annotated[
+        Path | None, typer.Option(help="Cut the events out, as FLAC, into this folder, with a table of them.", **PATH)
+    ] = None,
+    spectrograms: Annotated[
+        bool, typer.Option("--spectrograms", help="Draw the spectrogram of every clip beside it.")
     ] = False,
     start_time: Annotated[
         str | None,
@@ -77,8 +85,10 @@ def detect(
     """Find what sounds when in recordings of any length."""
     from escnn import files
     from escnn.audio import inputs
-    from escnn.cli import events, progress
-    from escnn.cli.results import output_of, refuse_to_replace_a_sound
+    from escnn.cli import progress
+    from escnn.cli.output import events
+    from escnn.cli.output.clips import check_clips, open_clips
+    from escnn.cli.output.results import output_of, refuse_to_replace_a_sound
     from escnn.detection.clock import ClockSettings
 
     console = console_of(ctx)
@@ -89,6 +99,7 @@ def detect(
     listed = inputs.list_sounds(names, left_out)
     events.check_output(out, output_format, len(listed), force=force, resume=resume)
     refuse_to_replace_a_sound(out, listed)
+    check_clips(clips, names, listed, pictures=spectrograms, force=force, resume=resume)
     if out is not None:
         files.check_output_file(out, force=force or resume)
     with console.working("opening the model"):
@@ -112,6 +123,7 @@ def detect(
             settings=fingerprint,
             resume=resume,
             times=times,
+            clips=lambda lines: open_clips(clips, lines, classifier, pictures=spectrograms),
         ) as sink,
         progress.sounds(console, len(listed), len(sink.before.names)) as advance,
     ):

@@ -67,7 +67,7 @@ def predict(
     from escnn import files
     from escnn.audio import inputs
     from escnn.cli import progress
-    from escnn.cli.results import SoundWarnings, output_of, refuse_to_replace_a_sound, results
+    from escnn.cli.output.results import SoundWarnings, output_of, refuse_to_replace_a_sound, results
     from escnn.inference import resume as resuming
 
     console = console_of(ctx)

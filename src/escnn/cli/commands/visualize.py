@@ -14,7 +14,7 @@ from escnn.cli.console import Console
 from escnn.cli.options import PATH, Device, DeviceName, ModelPath, Quiet, Verbose, console_of
 
 if TYPE_CHECKING:
-    from escnn.cli.results import SoundWarnings
+    from escnn.cli.output.results import SoundWarnings
     from escnn.inference.prediction import Prediction
 
 
@@ -63,7 +63,7 @@ def visualize(
     """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared."""
     from escnn.audio import inputs
     from escnn.cli import progress
-    from escnn.cli.results import SoundWarnings
+    from escnn.cli.output.results import SoundWarnings
 
     console = console_of(ctx)
     names = inputs.collect_inputs(audio, None, console.stdin)

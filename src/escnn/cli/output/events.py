@@ -20,6 +20,7 @@ from escnn.detection.clock import ClockSettings, clock_time
 from escnn.detection.detector import Step
 from escnn.detection.frame_scores import Recording
 from escnn.detection.output import tables
+from escnn.detection.output.clips import ClipFolder, events_in
 from escnn.detection.output.formats import DetectionSettings, event_document, recording_document
 from escnn.detection.output.journal import Before, Journal, journal
 from escnn.errors import OutputError, UsageError
@@ -81,8 +82,12 @@ class Sink:
         settings: DetectionSettings,
         write: Callable[[dict[str, Any]], None],
         book: Journal | None = None,
+        clips: ClipFolder | None = None,
+        here: Sequence[dict[str, Any]] = (),
     ) -> None:
+        """`here` are the lines of the recording at hand that were written before."""
         self.before = Before() if book is None else book.before
+        self._clips, self._here = clips, list(here)
         self._console, self._card, self._settings, self._write, self._book = console, card, settings, write, book
         self._events = 0 if self.before.place is None else self.before.place.events  # of the recording at hand
         self._all, self._failures = 0, self.before.failures
@@ -97,9 +102,15 @@ class Sink:
         start = self._begun[1]
         for event in step.events:
             times = clock_time(start, event.start), clock_time(start, event.end)
-            self._write(event_document(recording.name, event, *times))
+            line = event_document(recording.name, event, *times)
+            self._write(line)
+            if self._clips is not None:
+                self._here.append(line)
         self._events += len(step.events)
         if step.ended:
+            if self._clips is not None:
+                self._clips.cut(recording.source, recording.name, self._here)
+                self._here = []
             self._end_of(recording)
             began = clock_time(start, 0.0)
             self._write(recording_document(recording, self._events, self._card, self._settings, began))
@@ -146,19 +157,21 @@ def sink(
     settings: DetectionSettings,
     resume: bool,
     times: bool,
+    clips: Callable[[Sequence[dict[str, Any]]], ClipFolder | None] = lambda _: None,
 ) -> Iterator[Sink]:
     """Lines on stdout, with columns of clock times if there are `times`; or in the file `out`, which goes on with what
-    it holds if it is to `resume`.
+    it holds if it is to `resume`. `clips` opens the folder of clips, given the lines that there are.
     """
     if out is None:
-        yield Sink(console, card, settings, _on_stdout(console, output_format, times=times))
+        yield Sink(console, card, settings, _on_stdout(console, output_format, times=times), None, clips([]))
         return
     as_table = output_format is not EventFormat.JSONL
     path = _journal_of(out) if as_table else out
     with journal(path, settings, resume=resume) as book:
         if as_table:
             files.remove_parts(out.resolve())
-        yield Sink(console, card, settings, book.write, book)
+        lines = tables.read_lines(path) if resume and path.exists() else []
+        yield Sink(console, card, settings, book.write, book, clips(lines), events_in(lines)[1])
     if as_table:
         tables.write_table(output_format.value, tables.read_lines(path), out, card.audio)
         with suppress(OSError):

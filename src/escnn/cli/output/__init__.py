@@ -1,0 +1,1 @@
+"""Where results of commands go: lines, files, tables, clips."""
