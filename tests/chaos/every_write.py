@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # of tests/, whose helpers i
 from chaos.download import import_all, small_and_quick
 from chaos.killed_commands import (
     CrossValidation,
+    DetectionClips,
     Detections,
     DetectionTable,
     Predictions,
@@ -172,7 +173,7 @@ DOWNLOADS = (
 def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     first, step = [*map(int, sys.argv[2:]), *(0, 1)[len(sys.argv[2:]) :]]
-    kinds = (Predictions, WholeFile, Detections, DetectionTable, CrossValidation)
+    kinds = (Predictions, WholeFile, Detections, DetectionTable, DetectionClips, CrossValidation)
     commands = [what for what in kinds if what.name.startswith(wanted)]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="escnn-chaos-") as folder:

@@ -146,6 +146,19 @@ def test_settings_are_those_of_the_model_unless_said_otherwise(bands: Classifier
         escnn.detect(sound, bands, threshold=0.5)
 
 
+def test_a_class_may_have_a_threshold_of_its_own(bands: Classifier) -> None:
+    sound = planted(10, (1, 1.1, LOW_HZ), (3, 3.1, HIGH_HZ), (7, 8, LOW_HZ)), RATE
+    low = {"onset_score": 0.2, "merge_seconds": 0.0}
+    labels = [event.label for event in escnn.detect(sound, bands, **low).events]
+    assert labels == ["low", "high", "low"]
+    chosen = escnn.detect(sound, bands, **low, thresholds={"low": 0.95})
+    assert [event.label for event in chosen.events] == ["high", "low"]
+    with pytest.raises(UsageError, match="no class 'middle'"):
+        escnn.detect(sound, bands, thresholds={"middle": 0.5})
+    with pytest.raises(UsageError, match="threshold of low: 2 is no score"):
+        escnn.detect(sound, bands, thresholds={"low": 2})
+
+
 def test_the_scores_of_all_frames_are_given_if_asked_for(bands: Classifier) -> None:
     found = escnn.detect((planted(10, (4, 5, LOW_HZ)), RATE), bands, frame_scores=True, block_seconds=2.0)
     assert found.frame_scores is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from escnn.audio.decoding import Source, source_name
 from escnn.detection.detector import Detector, Event, event_settings
 from escnn.detection.frame_scores import BLOCK_SECONDS, Recording
+from escnn.detection.thresholds import class_thresholds
 from escnn.inference.classifier import Classifier
 from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
@@ -51,6 +53,7 @@ def detect(
     *,
     name: str | None = None,
     frame_scores: bool = False,
+    thresholds: Mapping[str, float] | None = None,
     device: str = "auto",
     block_seconds: float = BLOCK_SECONDS,
     **settings: Any,
@@ -65,6 +68,7 @@ def detect(
             taught when sounds begin and end; any other one knows it less well.
         name: what to call the recording; by default the path.
         frame_scores: whether to keep the scores of all frames, about 90 MB for a day.
+        thresholds: onset scores by label, for classes for which that of the settings does not suit.
         device: auto, cpu, cuda or mps, where a model is opened.
         block_seconds: how much of the recording the network is shown at once; no result depends on it.
         settings: fields of `EventSettings`, by default those of the model.
@@ -77,10 +81,11 @@ def detect(
     classifier = model if isinstance(model, Classifier) else Classifier.load(model, device=device)
     card = classifier.card
     chosen = event_settings(card, settings)
+    by_class = class_thresholds(classifier, thresholds or {})
     recording = Recording(source, name or source_name(source))
     events: list[Event] = []
     kept: list[NDArray[np.float32]] = []
-    for step in Detector(classifier, chosen, block_seconds=block_seconds).run([recording]):
+    for step in Detector(classifier, chosen, thresholds=by_class, block_seconds=block_seconds).run([recording]):
         events += step.events
         if frame_scores:
             kept.append(step.scores)

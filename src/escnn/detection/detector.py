@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -60,10 +61,13 @@ class Detector:
         settings: EventSettings,
         class_ids: Iterable[int] = (),
         *,
+        thresholds: Mapping[int, float] = MappingProxyType({}),
         block_seconds: float = BLOCK_SECONDS,
     ) -> None:
-        """`class_ids` are the classes that are asked for; none are all."""
-        self.card, self.settings = classifier.card, settings
+        """`class_ids` are the classes that are asked for; none are all. `thresholds` are onset scores of classes for
+        which that of the settings does not hold.
+        """
+        self.card, self.settings, self._thresholds = classifier.card, settings, dict(thresholds)
         self._runtime, self._class_ids, self._block_seconds = classifier.runtime, frozenset(class_ids), block_seconds
 
     def run(
@@ -100,7 +104,7 @@ class Detector:
             yield Step(recording, events, part.scores, False, functools.partial(_place, number, first, finder))
 
     def _finder(self) -> EventFinder:
-        return EventFinder.of(self.settings, len(self.card.labels), self.card.frame_seconds)
+        return EventFinder.of(self.settings, len(self.card.labels), self.card.frame_seconds, self._thresholds)
 
     def _events(self, found: Iterable[tuple[int, Run]], seconds: float) -> list[Event]:
         return [

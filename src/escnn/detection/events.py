@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -57,9 +58,17 @@ class EventFinder:
         self._context = np.zeros((0, len(onset)), dtype=np.float32)  # of the median
 
     @classmethod
-    def of(cls, settings: EventSettings, classes: int, frame_seconds: float) -> EventFinder:
-        """As the settings say, with the same thresholds for all classes."""
+    def of(
+        cls,
+        settings: EventSettings,
+        classes: int,
+        frame_seconds: float,
+        thresholds: Mapping[int, float] = MappingProxyType({}),
+    ) -> EventFinder:
+        """As the settings say, with the same onset score for all classes but those that `thresholds` names."""
         onset = np.full(classes, settings.onset_score, dtype=np.float32)
+        for class_id, score in thresholds.items():
+            onset[class_id] = score
         return cls(
             onset,
             onset * np.float32(settings.offset_share),

@@ -7,7 +7,9 @@ The definitions are those of A. Mesaros, T. Heittola, T. Virtanen: Metrics for P
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Span = tuple[float, float, str]  # start and end in seconds, label
@@ -87,7 +89,7 @@ def compare(truth: Sequence[Span], found: Sequence[Span], seconds: float) -> Det
     """The figures of one recording that lasts so many `seconds`."""
     there, claimed = segments_of(truth), segments_of(found)
     matched = len(match_events(truth, found))
-    overlapping = [(i, j) for i, one in enumerate(truth) for j, other in enumerate(found) if _overlap(one, other)]
+    overlapping = list(overlaps(truth, found))
     return DetectionMetrics(
         Counts(len(there & claimed), len(claimed - there), len(there - claimed)),
         Counts(matched, len(found) - matched, len(truth) - matched),
@@ -109,6 +111,33 @@ def compare_all(
     return total
 
 
+def overlaps(truth: Sequence[Span], found: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """Pairs of an event and one found that share a moment and the label: index of the former and of the latter."""
+    near = _Nearby(found)
+    for i, (start, end, label) in enumerate(truth):
+        for j in near(label, start - near.longest, end):
+            if min(end, found[j][1]) > max(start, found[j][0]):
+                yield i, j
+
+
+class _Nearby:
+    """Finds spans by label and start, without looking at all of them."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self.longest = max((end - start for start, end, _ in spans), default=0.0)
+        self._starts: dict[str, list[tuple[float, int]]] = {}
+        for index, (start, _, label) in enumerate(spans):
+            self._starts.setdefault(label, []).append((start, index))
+        for starts in self._starts.values():
+            starts.sort()
+
+    def __call__(self, label: str, earliest: float, latest: float) -> list[int]:
+        """Indices, in order, of the spans with this label that start between two moments, both included."""
+        starts = self._starts.get(label, [])
+        first, end = bisect_left(starts, (earliest, 0)), bisect_right(starts, (latest, sys.maxsize))
+        return sorted(index for _, index in starts[first:end])
+
+
 def segments_of(spans: Iterable[Span], length: float = SEGMENT_SECONDS) -> set[tuple[int, str]]:
     """Which segments each label sounds in, even for a moment: (number of the segment, label)."""
     return {
@@ -124,7 +153,11 @@ def match_events(truth: Sequence[Span], found: Sequence[Span]) -> dict[int, int]
     They agree if they have the same label, onsets at most `COLLAR_SECONDS` apart, and offsets at most that or
     `COLLAR_SHARE` of the event's length apart.
     """
-    candidates = [[j for j, other in enumerate(found) if _agree(one, other)] for one in truth]
+    near = _Nearby(found)
+    candidates = [
+        [j for j in near(one[2], one[0] - 2 * COLLAR_SECONDS, one[0] + 2 * COLLAR_SECONDS) if _agree(one, found[j])]
+        for one in truth
+    ]
     taken: dict[int, int] = {}  # index of one found to that of its event
 
     def place(i: int, tried: set[int]) -> bool:
@@ -146,7 +179,3 @@ def _agree(one: Span, other: Span) -> bool:
     (start, end, label), (from_, to, named) = one, other
     most = max(COLLAR_SECONDS, COLLAR_SHARE * (end - start))
     return label == named and abs(from_ - start) <= COLLAR_SECONDS and abs(to - end) <= most
-
-
-def _overlap(one: Span, other: Span) -> bool:
-    return one[2] == other[2] and min(one[1], other[1]) > max(one[0], other[0])

@@ -228,6 +228,28 @@ def test_what_a_stopped_command_had_found_for_a_table_is_not_thrown_away(
     assert not kept.exists()
 
 
+def test_thresholds_of_single_classes_are_kept_with_the_results(night: Path, tmp_path: Path) -> None:
+    every = [line for line in documents(escnn("detect", night, *LOW_SCORE).stdout) if "label" in line]
+    label = every[0]["label"]
+    scores = sorted(line["score"] for line in every if line["label"] == label)
+    (tmp_path / "t.csv").write_text(f"label,threshold\n{label},{scores[-1] + 0.0001:.4f}\n")
+    out = tmp_path / "out.jsonl"
+    command = ["detect", night, *LOW_SCORE, "--out", out, "--thresholds", tmp_path / "t.csv"]
+    assert escnn(*command).exit_code == 3
+    lines = documents(out.read_text())
+    for line in lines:
+        jsonschema.validate(line, schema())
+    assert [line for line in lines if "label" in line] == [line for line in every if line["label"] != label]
+    assert lines[-1]["settings"]["thresholds"] == {label: round(scores[-1] + 0.0001, 4)}
+    (tmp_path / "t.csv").write_text(f"{label},0.2\n")
+    refused = escnn(*command, "--resume")
+    assert refused.exit_code == 2
+    assert "thresholds" in refused.stderr
+    (tmp_path / "t.csv").write_text("sousaphone,0.2\n")
+    assert "no class 'sousaphone'" in escnn("detect", night, "--thresholds", tmp_path / "t.csv").stderr
+    assert escnn("detect", night, "--thresholds", tmp_path / "gone", "--model", "never opened").exit_code == 2
+
+
 def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: Path, tmp_path: Path) -> None:
     out, folder = tmp_path / "out.jsonl", tmp_path / "clips"
     command = ["detect", night, *LOW_SCORE, "--out", out, "--clips", folder, "--spectrograms"]

@@ -40,6 +40,10 @@ def detect(
             min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
         ),
     ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="Scores that events of single classes have to reach, in a file: see evaluate.", **PATH),
+    ] = None,
     min_seconds: Annotated[
         float | None,
         typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's"),
@@ -90,10 +94,12 @@ def detect(
     from escnn.cli.output.clips import check_clips, open_clips
     from escnn.cli.output.results import output_of, refuse_to_replace_a_sound
     from escnn.detection.clock import ClockSettings
+    from escnn.detection.thresholds import class_thresholds, read_thresholds
 
     console = console_of(ctx)
     names = inputs.collect_inputs(recordings or [], None if files_from is None else str(files_from), console.stdin)
     out = output_of(out)
+    by_label = {} if thresholds is None else read_thresholds(thresholds)
     clock = ClockSettings.of(start_time, time_pattern, time_zone)
     left_out: Counter[str] = Counter()
     listed = inputs.list_sounds(names, left_out)
@@ -110,8 +116,9 @@ def detect(
     asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
     settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
     class_ids = classifier.class_ids(classes or [])
-    fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone))
-    detector = Detector(classifier, settings, class_ids)
+    by_class = class_thresholds(classifier, by_label)
+    fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone), by_class)
+    detector = Detector(classifier, settings, class_ids, thresholds=by_class)
     on_stdout = out is None and output_format is EventFormat.CSV
     times = on_stdout and any(clock.start_of(str(name), number, name) for number, name in enumerate(listed))
     with (

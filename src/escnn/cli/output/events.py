@@ -51,6 +51,7 @@ def fingerprint(
     settings: EventSettings,
     class_ids: Sequence[int],
     clock: tuple[str | None, str | None, str | None],
+    thresholds: Mapping[int, float],
 ) -> DetectionSettings:
     """What decides the events beside the sounds."""
     start_time, time_pattern, time_zone = clock
@@ -62,6 +63,7 @@ def fingerprint(
         start_time=start_time,
         time_pattern=time_pattern,
         time_zone=time_zone,
+        thresholds={classifier.card.labels[number]: score for number, score in sorted(thresholds.items())},
     )
 
 

@@ -53,6 +53,10 @@ class DetectionSettings(msgspec.Struct, frozen=True):
     start_time: str | None = None
     time_pattern: str | None = None
     time_zone: str | None = None
+    thresholds: Annotated[
+        dict[str, Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]],
+        msgspec.Meta(description="Onset scores of classes for which that above does not hold."),
+    ] = {}
 
 
 class RecordingDocument(msgspec.Struct, frozen=True, kw_only=True):
