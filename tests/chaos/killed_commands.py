@@ -168,6 +168,13 @@ class DetectionClips(Detections):
     name = "detect --clips"
     arguments = (*Detections.arguments, "--clips", "clips")
 
+    def check_killed(self, root: Path, whole: object) -> None:
+        lines, clips = whole  # type: ignore[misc]
+        super().check_killed(root, lines)
+        for path in (root / "clips").glob("[!.]*.flac"):
+            if path.read_bytes() != clips[path.name]:
+                raise UnexpectedError(f"{path.name} is not that of the whole run")
+
     def result(self, root: Path) -> object:
         clips = {path.name: path.read_bytes() for path in sorted((root / "clips").iterdir())}
         return super().result(root), clips

@@ -57,6 +57,37 @@ def cross_validation_lines(document: Mapping[str, Any], *, classes: int, termina
     )
 
 
+def detection_lines(document: Mapping[str, Any], *, terminal: bool) -> Iterator[str]:
+    """Events against annotations: a summary, its classes, and thresholds if they were asked for."""
+    recordings = document["recordings"]
+    names = {"precision": "precision", "recall": "recall", "segment_f1": "segment F1", "event_f1": "event F1"}
+    yield (
+        f"{len(recordings)} recording{'' if len(recordings) == 1 else 's'}, {document['hours']:.2f} h: "
+        f"{document['annotated'] - document['missed']} of {document['annotated']} annotated events found, "
+        f"{document['false_alarms']} of {document['reported']} reported are false alarms "
+        f"({document['false_alarms_an_hour']:.1f} an hour)"
+    )
+    yield ", ".join(f"{name} {_share(document[key])}" for key, name in names.items())
+    classes = [
+        [row["label"], str(row["annotated"]), str(row["reported"]), *(_share(row[key]) for key in names)]
+        for row in sorted(document["per_class"], key=lambda row: (row["segment_f1"], row["label"]))
+    ]
+    yield draw(["class, worst first", "annotated", "reported", *names.values()], classes, terminal=terminal)
+    if "thresholds" in document:
+        rows = []
+        for label, row in document["thresholds"]["classes"].items():
+            cells = ["none", "", "", ""]
+            if row is not None:
+                cells = [f"{row['score']:.2f}", f"{row['precision']:.2f}", f"{row['recall']:.2f}", str(row["reported"])]
+            rows.append([label, *cells])
+        wanted = f"threshold for precision {document['thresholds']['precision']:g}"
+        yield draw(["class", wanted, "precision", "recall", "reported"], rows, terminal=terminal)
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2f}"
+
+
 def draw(columns: Sequence[str], rows: Sequence[Sequence[str]], *, terminal: bool) -> str:
     """A table as text; columns of numbers stand at the right."""
     drawn = Table(box=None, pad_edge=False, header_style="bold" if terminal else "")

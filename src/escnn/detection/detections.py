@@ -43,8 +43,14 @@ class Detections:
         """A table with a row an event: start, end and peak in seconds, label, class_id, score."""
         import pandas
 
-        columns = list(Event.__dataclass_fields__)
-        return pandas.DataFrame([[getattr(event, name) for name in columns] for event in self.events], columns=columns)
+        columns = {
+            name: pandas.Series(
+                [getattr(event, name) for event in self.events],
+                dtype=object if name == "label" else None,  # as it is: with pyarrow, pandas would refuse some
+            )
+            for name in Event.__dataclass_fields__
+        }
+        return pandas.DataFrame(columns)
 
 
 def detect(

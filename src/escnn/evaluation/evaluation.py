@@ -114,16 +114,16 @@ class Evaluation:
 
     def confused(self) -> pd.DataFrame:
         """A row for each of the `most_confused` pairs."""
-        return pd.DataFrame(self.most_confused(), columns=["true", "predicted", "clips"])
+        return metrics.pairs_table(self.most_confused())
 
     def predictions(self) -> pd.DataFrame:
         """A row a clip: its name, true and predicted class, the scores of both, and whether it was named right."""
         rows = np.arange(len(self.truth))
         return pd.DataFrame(
             {
-                "clip": [clip.name for clip in self.clips],
-                "true": [self.labels[index] for index in self.truth],
-                "predicted": [self.labels[index] for index in self.predicted],
+                "clip": metrics.texts(clip.name for clip in self.clips),
+                "true": metrics.texts(self.labels[index] for index in self.truth),
+                "predicted": metrics.texts(self.labels[index] for index in self.predicted),
                 "score": self.scores[rows, self.predicted],
                 "true_score": self.scores[rows, self.truth],
                 "correct": self.predicted == self.truth,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,11 @@ def confusion_matrix(truth: Truth, scores: Scores) -> NDArray[np.int64]:
     return matrix
 
 
+def texts(values: Iterable[str]) -> pd.Series[Any]:
+    """A column of names as they are: where pyarrow is installed, pandas would refuse bytes that are not UTF-8."""
+    return pd.Series(list(values), dtype=object)
+
+
 def per_class(matrix: NDArray[np.int64], labels: Sequence[str]) -> pd.DataFrame:
     """A row a class: precision, recall, F1 (0 where undefined), the number of its clips, and of answers that named it.
 
@@ -100,7 +105,7 @@ def per_class(matrix: NDArray[np.int64], labels: Sequence[str]) -> pd.DataFrame:
     measured = np.where(clips > 0, 1.0, np.nan)
     return pd.DataFrame(
         {
-            "label": labels,
+            "label": texts(labels),
             "precision": measured * hits / np.maximum(predicted, 1),
             "recall": measured * hits / np.maximum(clips, 1),
             "f1": measured * 2 * hits / np.maximum(predicted + clips, 1),
@@ -126,6 +131,12 @@ def most_confused(matrix: NDArray[np.int64], labels: Sequence[str], count: int =
         for row, column in pairs
         if mistakes[row, column] > 0
     ]
+
+
+def pairs_table(pairs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Pairs of `most_confused` as a table, a row each."""
+    columns = {name: texts(pair[name] for pair in pairs) for name in ("true", "predicted")}
+    return pd.DataFrame({**columns, "clips": [pair["clips"] for pair in pairs]})
 
 
 def wilson_interval(right: int, clips: int) -> tuple[float, float]:

@@ -271,6 +271,12 @@ def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: P
     assert refused.exit_code == 3
     text = out.read_text().splitlines(keepends=True)
     ends = [number for number, line in enumerate(text) if "escnn.recording/1" in line]
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / ".clips.csv.d647edc2.0123abcd.part").touch()
+    resumed = ["detect", night, *LOW_SCORE, "--out", tmp_path / "b.jsonl", "--clips", begun, "--resume"]
+    assert escnn(*resumed).exit_code == 3
+    assert {path.name for path in begun.iterdir()} == {name for name in whole if not name.endswith(".png")}
     for kept in (0, 1, ends[0], ends[0] + 1, ends[0] + 2, len(text)):
         out.write_text("".join(text[:kept]))
         for path in sorted(folder.glob("00000[2-9]*")):

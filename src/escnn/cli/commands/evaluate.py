@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,12 +30,36 @@ if TYPE_CHECKING:
 
 def evaluate(
     ctx: typer.Context,
+    recordings: Annotated[
+        list[str] | None,
+        typer.Argument(help="With --annotations: files or folders.", show_default="those that the table names"),
+    ] = None,
     model: ModelPath = None,
     fold: Annotated[
         int | None, typer.Option(min=1, help="Fold to evaluate on.", show_default="one it was not trained on")
     ] = None,
     cross_validate: Annotated[
         Path | None, typer.Option(help="Evaluate every run of this cross-validation on its own fold.", **PATH)
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure events against this table of Raven or Audacity, or CSV of file, start, end, label.", **PATH
+        ),
+    ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option("--map", help="CSV of what the table's labels mean: their label,our class.", **PATH)
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="With --annotations: find the threshold a class needs for this precision."),
+    ] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="With --annotations: measure with these scores a class, as detect.", **PATH)
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="With --annotations: cut out what was missed and what is false, into this folder.", **PATH),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for JSON, CSV and the confusion matrix.", **PATH)
@@ -56,13 +81,41 @@ def evaluate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure a model: accuracy, top-5, precision and recall per class, confusions."""
+    """Measure a model: on clips, or on recordings that people have annotated."""
     console = console_of(ctx)
+    of_clips: dict[str, object] = {
+        "--fold": fold, "--cross-validate": cross_validate, "--embed-audio": embed_audio, "--data": data,
+        "--tta": tta != 1 or views,
+    }  # fmt: skip
+    of_events: dict[str, object] = {
+        "a recording": recordings, "--map": label_map, "--precision": precision, "--thresholds": thresholds,
+        "--clips": clips,
+    }  # fmt: skip
+    _refuse(of_events if annotations is None else of_clips, annotated=annotations is not None)
+    out = Path("evaluation") if page and out is None else out
+    if annotations is not None:
+        with console.working("opening the model"):
+            from escnn.cli.annotated import Request, evaluate_annotated
+        asked = Request(
+            annotations,
+            recordings or [],
+            model,
+            label_map,
+            thresholds,
+            precision,
+            clips,
+            out,
+            page,
+            as_json,
+            force,
+            device,
+        )
+        evaluate_annotated(console, asked)
+        return
     if embed_audio and not page:
         raise UsageError("--embed-audio puts sounds into a page", hint="add --report")
     if cross_validate is not None and fold is not None:
         raise UsageError("--cross-validate measures every run on its own fold", hint="leave out --fold")
-    out = Path("evaluation") if page and out is None else out
     with console.working("starting torch"):
         from escnn.cli.progress import stages
         from escnn.evaluation import protocol
@@ -92,6 +145,14 @@ def evaluate(
             console.json_document(measured.to_json())
         else:
             _show(console, measured)
+
+
+def _refuse(options: Mapping[str, object], *, annotated: bool) -> None:
+    """Raise `UsageError` if one of the options is given: they are for the other kind of evaluation."""
+    for name, given in options.items():
+        if given:
+            hint = "leave it out, or leave out --annotations" if annotated else "add --annotations TABLE"
+            raise UsageError(f"{name} is for {'clips' if annotated else 'events in recordings'}", hint=hint)
 
 
 def _show(console: Console, measured: Evaluation) -> None:

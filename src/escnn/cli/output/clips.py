@@ -39,7 +39,7 @@ def check_clips(
         of_sounds = {Path(sound).resolve().parent for sound in listed}
         if place in of_sounds or any(place.is_relative_to(read) for read in folders):
             raise UsageError(f"--clips {folder}: sounds are read from there", hint="choose another folder")
-    files.check_output_folder(folder, force=force or (resume and (folder / clips.TABLE).is_file()), option="--clips")
+    files.check_output_folder(folder, force=force or (resume and clips.is_ours(folder)), option="--clips")
 
 
 def open_clips(

@@ -139,6 +139,15 @@ def remove_clips(folder: Path) -> None:
         (folder / TABLE).unlink()
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder was begun by a `ClipFolder`: it has the table, or nothing yet but a half-written one."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:
+        return False
+    return TABLE in names or all(re.fullmatch(rf"\.{re.escape(TABLE)}\.[^/]*\.part", name) for name in names)
+
+
 def remove_half_written(folder: Path) -> None:
     """Remove what a command that was killed has left half-written among its clips."""
     remove_parts(folder / TABLE)

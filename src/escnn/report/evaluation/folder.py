@@ -17,7 +17,8 @@ from escnn.runs.run import CONFIG_FILE, EpochMetrics
 
 FILES = (
     "predictions.csv", "per_class.csv", "confused.csv", "confusion.png", "evaluation.json", "cross-validation.json",
-    "warnings.csv", "report.html",
+    "warnings.csv", "report.html", "detection.json", "per-class.csv", "curves.csv", "missed.csv", "false-alarms.csv",
+    "thresholds.json",
 )  # fmt: skip
 
 

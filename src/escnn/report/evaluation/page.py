@@ -50,7 +50,7 @@ def evaluation_page(
     return render_page(
         "evaluation/page.html.j2",
         styles=["style.css", "evaluation/evaluation.css"],
-        scripts=["evaluation/evaluation.js"],
+        scripts=["evaluation/evaluation.js", "sortable.js"],
         evaluation=evaluation,
         title=f"{evaluation.data_name}, {evaluation.measured_on}",
         measured=_how_measured(evaluation),
