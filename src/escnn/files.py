@@ -263,22 +263,23 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_output_folder(path: Path, *, force: bool | None) -> None:
+def check_output_folder(path: Path, *, force: bool | None, option: str = "--out") -> None:
     """Refuse what `output_folder` would refuse, and touch nothing: to be asked before work begins.
 
     Args:
         path: the folder.
         force: whether it may hold something; None where nobody can say so.
+        option: that names it.
 
     Raises:
         OutputError: `path` is no folder, cannot be written, or holds something already and `force` is not given.
     """
     with writing(path):
         if path.exists() and not path.is_dir():
-            raise OutputError(f"{path}: not a folder", hint="choose another with --out")
+            raise OutputError(f"{path}: not a folder", hint=f"choose another with {option}")
         if path.is_dir() and any(path.iterdir()) and not force:
             more = "" if force is None else ", or add --force"
-            raise OutputError(f"{path}: the folder is not empty", hint=f"choose another with --out{more}")
+            raise OutputError(f"{path}: the folder is not empty", hint=f"choose another with {option}{more}")
         _check_place(path)
 
 

@@ -88,6 +88,10 @@ class Sink:
         self._all, self._failures = 0, self.before.failures
         self._done = len(self.before.names)
 
+    def told_before(self) -> list[dict[str, Any]]:
+        """The lines that a stopped command had written."""
+        return [] if self._book is None else self._book.lines()
+
     def take(self, step: Step, clock: ClockSettings) -> None:
         """Write what became known."""
         recording = step.recording

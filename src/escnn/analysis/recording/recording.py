@@ -238,5 +238,5 @@ def _coarser(log_mel: Array, hop_seconds: float) -> Array:
 def _strongest_is_one(activation: Array) -> Array:
     """What is above zero, divided by its highest; zeros where nothing is."""
     positive = np.maximum(activation, 0)
-    highest: Array = positive / max(float(positive.max()), 1e-9)
-    return highest
+    shares: Array = (positive / max(float(positive.max()), 1e-9)).astype(np.float32)
+    return shares

@@ -50,7 +50,14 @@ def detect(
     ] = None,
     output_format: Annotated[EventFormat, typer.Option("--format", help="How to write them.")] = EventFormat.JSONL,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.", **PATH)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file --out if it is there.")] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a page to look at and listen to: of one recording, or of all.", **PATH),
+    ] = None,
+    each: Annotated[bool, typer.Option("--pages", help="With --page, a page of every recording, too.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace --out, and write into --page, if they are there.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --out where the same command was stopped.")
     ] = False,
@@ -89,6 +96,11 @@ def detect(
     refuse_to_replace_a_sound(out, listed)
     if out is not None:
         files.check_output_file(out, force=force or resume)
+    wanted = None
+    if page is not None or each:
+        from escnn.cli import pages
+
+        wanted = pages.wanted(page, names, out, each=each, force=force, resume=resume)
     with console.working("opening the model"):
         from escnn.detection.detector import Detector, event_settings
         from escnn.inference.classifier import Classifier
@@ -115,6 +127,14 @@ def detect(
         if sink.before.names or sink.before.place:
             console.message(f"{out}: going on after {len(sink.before.names)} recordings")
         sounds = events.remaining(inputs.opened(listed, console.stdin), sink.before, out or Path("-"))
-        for step in detector.run(sounds, sink.before.place, advance):
+        steps = detector.run(sounds, sink.before.place, advance)
+        looks = None
+        if wanted is not None:
+            looks = pages.Pages(console, wanted, classifier, detector, clock, class_ids, advance)
+            looks.restore(sink.told_before(), listed)
+            steps = looks.through(steps)
+        for step in steps:
             sink.take(step, clock)
+    if looks is not None:
+        looks.end()
     sink.end(left_out)

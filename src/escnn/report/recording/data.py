@@ -101,7 +101,8 @@ def excerpt_islands(analysis: RecordingAnalysis, most_characters: int) -> dict[i
 
 def rows(analysis: RecordingAnalysis, clock: bool) -> tuple[str, int]:
     """The events as HTML, the rows of a table, of more than `LISTED_ROWS` the surest; and how many rows there are."""
-    events, kept = analysis.events, range(len(analysis.events))
+    events = analysis.events
+    kept = list(range(len(events)))
     if len(events) > LISTED_ROWS:
         kept = sorted(sorted(kept, key=lambda k: -events[k].score)[:LISTED_ROWS])
     names = {event.class_id: escape(display_label(event.label).translate(CONTROL_CHARACTERS)) for event in events}

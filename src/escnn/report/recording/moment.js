@@ -126,6 +126,7 @@ const moment = (() => {
   const show = async () => {
     const number = state.chosen;
     dock.hidden = false;
+    root.classList.add("docked");
     tell();
     const has = isAudible(number);
     audio.hidden = canvas.hidden = !has;
@@ -173,6 +174,7 @@ const moment = (() => {
   part(".close").addEventListener("click", () => {
     audio.pause();
     dock.hidden = true;
+    root.classList.remove("docked");
     timeline.showPlayhead(null);
     document.querySelector(".table-box.scripted .chosen button")?.focus({ preventScroll: true });
   });

@@ -133,7 +133,7 @@ const table = (() => {
     const number = rows[limited(at < 0 ? (step > 0 ? 0 : rows.length - 1) : at + step, 0, rows.length - 1)];
     choose(number);
     reveal(number);
-    pool.find((parts) => parts.number === number && parts.row.isConnected)?.play.focus({ preventScroll: true });
+    pool.find((parts) => parts.number === number && parts.row.isConnected)?.play.focus();
   });
   box.addEventListener("scroll", render);
   new ResizeObserver(render).observe(box);

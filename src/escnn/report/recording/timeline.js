@@ -144,7 +144,12 @@ const timeline = (() => {
     redraw();
     changed("view");
   };
-  const zoom = (factor, x = size.width / 2) => {
+  // Without a place, about the chosen event if that is in sight, else about the middle.
+  const middle = () => {
+    const x = state.chosen === null ? -1 : xOf((startOf(state.chosen) + endOf(state.chosen)) / 2);
+    return x >= 0 && x <= size.width ? x : size.width / 2;
+  };
+  const zoom = (factor, x = middle()) => {
     const at = timeAt(x);
     const span = limited((view.to - view.from) / factor, shortest, total);
     const from = at - (x / size.width) * span;
