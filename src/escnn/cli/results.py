@@ -16,7 +16,7 @@ from escnn.files import appended_lines, output_file
 from escnn.inference import formats
 
 if TYPE_CHECKING:
-    from escnn.inference.prediction import Prediction
+    pass
 
 
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -80,13 +80,13 @@ class SoundWarnings:
         self._console = console
         self._without_treble = 0
 
-    def __call__(self, prediction: Prediction) -> None:
+    def __call__(self, name: str, warnings: Iterable[str]) -> None:
         """Print those about a sound."""
         from escnn.audio.windows import NOTHING_ABOVE
 
-        for text in prediction.warnings:
+        for text in warnings:
             if not (text.startswith(NOTHING_ABOVE) and self._without_treble):
-                self._console.warning(f"{prediction.name}: {text}")
+                self._console.warning(f"{name}: {text}")
             self._without_treble += text.startswith(NOTHING_ABOVE)
 
     def end(self) -> None:

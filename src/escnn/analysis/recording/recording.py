@@ -45,6 +45,15 @@ class Found:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SurestWindow:
+    """The network's window around the peak of the surest event."""
+
+    event: Event
+    start: float  # in seconds
+    samples: Samples  # (time,) at the model's rate
+
+
 @dataclass(frozen=True)
 class RecordingAnalysis:
     """A recording, read a second time to see and hear what was found in it."""
@@ -56,6 +65,7 @@ class RecordingAnalysis:
     excerpts: tuple[Excerpt, ...] = field(repr=False)  # in order of time
     excerpt_of: tuple[int | None, ...] = field(repr=False)  # of each event
     long_term: LongTermSpectrogram = field(repr=False)
+    surest: SurestWindow | None = field(repr=False)  # None where nothing was found
     info: SoundInfo
     sha256: str
     card: ModelCard
@@ -141,6 +151,19 @@ def analyze_recording(
     return revisit(source, found, classifier, start=start, on_progress=on_progress)
 
 
+def lasts_longer(source: Source, seconds: float, name: str | None = None) -> bool:
+    """Whether a sound is longer than so many `seconds`: it is read until that is known, whatever its header says.
+
+    Raises:
+        AudioError: there is no sound to be had from it.
+    """
+    with open_sound(source, name) as reader:
+        for _ in reader.blocks():
+            if reader.seconds > seconds:
+                return True
+    return False
+
+
 def revisit(
     source: Source,
     found: Found,
@@ -170,7 +193,10 @@ def revisit(
     for event, number in zip(events, plan.of_event, strict=True):
         if number is not None and event.class_id not in wanted[number]:
             wanted[number].append(event.class_id)
-    listener, cutter = LongTermListener(audio), Cutter(plan.spans, rate)
+    surest = max(events, key=lambda event: event.score, default=None)
+    window = [] if surest is None else [_window(surest, found.seconds, audio.clip_seconds)]
+    listener, cutter, window_cutter = LongTermListener(audio), Cutter(plan.spans, rate), Cutter(window, rate)
+    cut: list[Samples] = []
     making: dict[int, Future[Excerpt]] = {}
     with ThreadPoolExecutor(2) as pool, open_sound(source, found.name) as reader:
 
@@ -182,6 +208,7 @@ def revisit(
         told = 0.0
         for block in reader.blocks(rate):
             listener.add(block)
+            cut += [samples for _, samples in window_cutter.add(block)]
             for number, samples in cutter.add(block):
                 make(number, samples)
             if on_progress is not None and reader.seconds - told >= TOLD_EVERY_SECONDS:
@@ -189,6 +216,7 @@ def revisit(
                 on_progress(Progress(found.name, 0, told, reader.declared_seconds))
         for number, samples in cutter.end():
             make(number, samples)
+        cut += [samples for _, samples in window_cutter.end()]
         sha256 = reader.sha256()
     long_term, levels = listener.end()
     numbers = sorted(making)
@@ -201,11 +229,17 @@ def revisit(
         excerpts=tuple(making[number].result() for number in numbers),
         excerpt_of=tuple(None if number is None else place.get(number) for number in plan.of_event),
         long_term=long_term,
+        surest=SurestWindow(surest, window[0].start, cut[0]) if surest is not None and cut else None,
         info=reader.info,
         sha256=sha256,
         card=classifier.card,
         versions=classifier.runtime.versions,
     )
+
+
+def _window(event: Event, seconds: float, clip_seconds: float) -> Span:
+    start = max(0.0, min(event.peak - clip_seconds / 2, seconds - clip_seconds))
+    return Span(start, min(start + clip_seconds, seconds))
 
 
 def _excerpt(classifier: Classifier, start: float, samples: Samples, class_ids: Sequence[int]) -> Excerpt:

@@ -87,6 +87,11 @@ def verdict(analysis: RecordingAnalysis, heard: int) -> Verdict:
     return Verdict(heading, lead, (*_backgrounds(analysis), *more))
 
 
+def said(analysis: RecordingAnalysis) -> str:
+    """What was found, in a line for a terminal."""
+    return verdict(analysis, 0).sentence.translate({ord(mark): None for mark in "\u2068\u2069"})
+
+
 def _lead(analysis: RecordingAnalysis) -> str:
     counts = analysis.found.counts
     labels = analysis.card.labels
