@@ -91,8 +91,9 @@ def span_of(event: Event, seconds: float) -> Span:
     elif end - start < SHORTEST_SECONDS:
         start = (start + end - SHORTEST_SECONDS) / 2
         end = start + SHORTEST_SECONDS
-    start = max(0.0, min(start, seconds - (end - start)))
-    return Span(round(start, 3), round(min(end, seconds), 3))
+    length = end - start
+    start = max(0.0, min(start, seconds - length))
+    return Span(round(start, 3), round(min(start + length, seconds), 3))
 
 
 def _covering(spans: list[tuple[float, float, int]], need: Span) -> int | None:

@@ -73,7 +73,11 @@ class LongTermListener:
         """What all that was added makes."""
         size = self._audio.n_fft
         joined = np.concatenate([*self._waiting, np.zeros(0, dtype=np.float32)])
-        self._take(np.pad(joined, (0, -len(joined) % size)) if len(joined) else joined)
+        self._take(joined)
+        rest = self._waiting[0]
+        if len(rest):
+            self._add_frames(np.pad(rest, (0, size - len(rest)))[None])
+            self._rest = np.concatenate((self._rest, rest))
         if len(self._rest):
             self._levels.append(_level(self._rest[None]))
         columns, frames = self._columns[: self._full] / self._per_column, self._open_frames
@@ -93,15 +97,19 @@ class LongTermListener:
         framed = samples[: whole * size].reshape(whole, size)
         self._waiting, self._count = [samples[whole * size :]], len(samples) - whole * size
         for start in range(0, whole, FRAMES_AT_ONCE):
-            spectrum = np.fft.rfft(framed[start : start + FRAMES_AT_ONCE] * self._window, axis=1)
-            power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
-            for row in power @ self._filters:
-                self._add_frame(row)
+            self._add_frames(framed[start : start + FRAMES_AT_ONCE])
         level = np.concatenate((self._rest, samples[: whole * size]))
         count = len(level) // self._level_samples
         self._rest = level[count * self._level_samples :].copy()
         if count:
             self._levels.append(_level(level[: count * self._level_samples].reshape(count, -1)))
+
+    def _add_frames(self, framed: Samples) -> None:
+        """Frames of sound, (frames, time)."""
+        spectrum = np.fft.rfft(framed * self._window, axis=1)
+        power = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32)
+        for row in power @ self._filters:
+            self._add_frame(row)
 
     def _add_frame(self, power: Array) -> None:
         self._open += power

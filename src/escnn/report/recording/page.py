@@ -11,7 +11,7 @@ from escnn.audio.log_mel import mel_frequencies
 from escnn.report.html import render_page
 from escnn.report.pictures import images
 from escnn.report.pictures.axes import frequency_ticks, time_ticks
-from escnn.report.recording.activity import activity, moment
+from escnn.report.recording.activity import Activity, activity, moment
 from escnn.report.recording.data import cell, excerpt_islands, island, lanes, rows
 from escnn.report.recording.pictures import tiles
 from escnn.report.recording.words import counted, duration, position, verdict
@@ -69,9 +69,7 @@ def recording_page(analysis: RecordingAnalysis, *, command: Sequence[str] = (), 
         limits=limits,
         frequency_ticks=frequency_ticks(mel_frequencies(analysis.long_term.audio)),
         time_ticks=time_ticks(0.0, analysis.seconds),
-        activity=None
-        if analysis.start is None or not analysis.events
-        else activity(analysis.events, analysis.seconds, analysis.start),
+        activity=_activity(analysis),
         start=None if analysis.start is None else moment(analysis.start, 0.0),
         command=shlex.join(["escnn", *command]) if command else "",
         created=created or datetime.now(UTC).replace(microsecond=0),
@@ -81,3 +79,11 @@ def recording_page(analysis: RecordingAnalysis, *, command: Sequence[str] = (), 
         position=position,
         counted=counted,
     )
+
+
+def _activity(analysis: RecordingAnalysis) -> Activity | None:
+    """None where the clock is not known, or there is nothing to compare."""
+    if analysis.start is None or not analysis.events:
+        return None
+    found = activity(analysis.events, analysis.seconds, analysis.start)
+    return found if len(found.stretches) > 1 else None

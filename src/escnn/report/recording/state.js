@@ -123,7 +123,7 @@ const tones = () => {
       document.getElementById("score-text").value = percent(state.least / 1000);
       const hidden = state.lane === null && !state.unfolded ? ", backgrounds folded away" : "";
       document.getElementById("shown").value = `${grouped(shown.length)} of ${eventsText(count)}${hidden}`;
-      document.getElementById("taken").textContent = shown.length === count ? `all ${eventsText(count)}` : `the ${eventsText(shown.length)} shown`;
+      document.getElementById("taken").textContent = shown.length === count ? (count === 1 ? "the event" : `all ${eventsText(count)}`) : `the ${eventsText(shown.length)} shown`;
     });
   }
 }

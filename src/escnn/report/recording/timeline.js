@@ -76,6 +76,21 @@ const timeline = (() => {
     }
     context.globalAlpha = 1;
   };
+  const drawPitches = (context) => {
+    context.textBaseline = "middle";
+    context.font = "11px system-ui, sans-serif";
+    context.lineWidth = 3;
+    let above = Infinity;
+    for (const [label, place] of data.ticks) {
+      const y = (1 - place) * size.strip;
+      if (above - y < 20) continue;
+      above = y;
+      context.strokeStyle = "rgb(0 0 0 / 0.7)";
+      context.strokeText(`${label} Hz`, 5, y);
+      context.fillStyle = "#fff";
+      context.fillText(`${label} Hz`, 5, y);
+    }
+  };
   const drawEvents = (context, colors) => {
     const last = lanes.map(() => -1); // how far each lane is drawn: of a thousand events in a pixel one is enough
     let visible = 0;
@@ -118,7 +133,8 @@ const timeline = (() => {
     context.fillStyle = computed.getPropertyValue("--paper");
     context.fillRect(0, 0, size.width, size.height);
     drawSpectrogram(context, 0, size.strip, 1);
-    drawSpectrogram(context, size.strip, size.height - size.bottom - size.strip, 0.3);
+    drawSpectrogram(context, size.strip, size.height - size.bottom - size.strip, 0.2);
+    drawPitches(context);
     context.fillStyle = "rgb(255 255 255 / 0.08)";
     for (const place of places) if (place) context.fillRect(0, Math.round(place.top + place.height) - 1, size.width, 1);
     drawTicks(context, style);
