@@ -22,7 +22,13 @@ def event(start: float, end: float, score: float = 0.9, class_id: int = 0, peak:
 
 
 def test_of_every_class_the_surest_comes_first() -> None:
-    events = [event(0, 1, 0.7, 0), event(2, 3, 0.99, 0), event(4, 5, 0.65, 1), event(6, 7, 0.95, 0), event(8, 9, 0.6, 1)]
+    events = [
+        event(0, 1, 0.7, 0),
+        event(2, 3, 0.99, 0),
+        event(4, 5, 0.65, 1),
+        event(6, 7, 0.95, 0),
+        event(8, 9, 0.6, 1),
+    ]
     assert by_priority(events) == [1, 2, 3, 4, 0]
 
 

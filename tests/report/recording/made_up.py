@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from report.sound.made_up import CARD
 
 from escnn.analysis.recording.excerpts import Excerpt, plan_excerpts
 from escnn.analysis.recording.found import Highest
-from escnn.analysis.recording.long_term import LongTermListener
+from escnn.analysis.recording.long_term import LongTermListener, LongTermSpectrogram
 from escnn.analysis.recording.recording import Found, RecordingAnalysis
 from escnn.audio.decoding import SoundInfo
 from escnn.audio.encoding import encode
@@ -69,24 +70,22 @@ def recording_of(
     rng = np.random.default_rng(0)
     events = tuple(events)
     plan = plan_excerpts(events, seconds, most_bytes)
-    cells, rate = (4, 14), card.audio.sample_rate
-    sounds = {}
+    rate = card.audio.sample_rate
     excerpts = []
+    heard_in: dict[int, set[int]] = {}
+    for event, excerpt in zip(events, plan.of_event, strict=True):
+        if excerpt is not None:
+            heard_in.setdefault(excerpt, set()).add(event.class_id)
     for number, span in enumerate(plan.spans):
-        length = round((span.end - span.start) * rate)
-        if length not in sounds:
-            sounds[length] = encode(0.3 * np.sin(np.arange(length) * 0.06).astype(np.float32), rate, "MP3")
+        length = round(10 * (span.end - span.start)) * rate // 10
+        cells = (4, -(-length // 16_384))  # as many columns as the network has, each 0.37 s
         evidence = {}
-        for event, excerpt in zip(events, plan.of_event, strict=True):
-            if excerpt == number and event.class_id not in evidence:
-                evidence[event.class_id] = rng.random(cells, dtype=np.float32) / 2
-                evidence[event.class_id][0, -1] = 1.0
+        for class_id in sorted(heard_in[number]):
+            evidence[class_id] = rng.random(cells, dtype=np.float32) / 2
+            evidence[class_id][0, -1] = 1.0
         log_mel = rng.uniform(-90, -30, (64, max(8, length * 50 // rate))).astype(np.float32)
-        excerpts.append(Excerpt(span, sounds[length], 12.0, log_mel, evidence))
-    listener = LongTermListener(card.audio)
-    for _ in range(40):
-        listener.add((0.1 * rng.standard_normal(card.audio.n_fft * 64)).astype(np.float32))
-    long_term, _ = listener.end()
+        excerpts.append(Excerpt(span, _tone(length, rate), 12.0, log_mel, evidence))
+    long_term = _noise(card.audio)
     long_term = replace(long_term, column_seconds=seconds / long_term.decibels.shape[1])
     levels = [-40.0 - number % 20 for number in range(len(events))]
     if len(levels) > 2:
@@ -114,6 +113,20 @@ def recording_of(
         card=card,
         versions={"escnn": "0.2.0", "onnxruntime": "1.32.0"},
     )
+
+
+@functools.cache
+def _noise(audio: AudioConfig) -> LongTermSpectrogram:
+    rng = np.random.default_rng(0)
+    listener = LongTermListener(audio)
+    for _ in range(40):
+        listener.add((0.1 * rng.standard_normal(audio.n_fft * 64)).astype(np.float32))
+    return listener.end()[0]
+
+
+@functools.cache
+def _tone(length: int, rate: int) -> bytes:
+    return encode(0.3 * np.sin(np.arange(length) * 0.06).astype(np.float32), rate, "MP3")
 
 
 def render(analysis: RecordingAnalysis) -> str:

@@ -67,7 +67,16 @@ const table = (() => {
     parts.score.textContent = percent(events.score[number] / 10000);
     parts.level.textContent = `${String(events.level[number]).replace("-", "−")} dB`;
   };
-  const render = () => {
+  // Rows change what they show: the focus stays with its event while that is in sight.
+  const keepFocus = (work) => {
+    const before = pool.find((parts) => parts.play === document.activeElement)?.number;
+    work();
+    if (before === undefined) return;
+    const after = pool.find((parts) => parts.number === before && parts.row.isConnected);
+    (after ? after.play : box).focus({ preventScroll: true });
+  };
+  const render = () => keepFocus(lay);
+  const lay = () => {
     const seen = Math.ceil(box.clientHeight / height) + 2;
     const from = limited(Math.floor(box.scrollTop / height) - 4, 0, Math.max(0, rows.length - seen - 8));
     const to = Math.min(rows.length, from + seen + 8);
@@ -80,7 +89,7 @@ const table = (() => {
     const measured = pool[0]?.row.isConnected ? pool[0].row.getBoundingClientRect().height : 0;
     if (measured && Math.abs(measured - height) > 0.5) {
       height = measured;
-      render();
+      lay();
     }
   };
   const sort = () => {
@@ -133,7 +142,9 @@ const table = (() => {
     const number = rows[limited(at < 0 ? (step > 0 ? 0 : rows.length - 1) : at + step, 0, rows.length - 1)];
     choose(number);
     reveal(number);
-    pool.find((parts) => parts.number === number && parts.row.isConnected)?.play.focus();
+    const row = pool.find((parts) => parts.number === number && parts.row.isConnected);
+    row?.play.focus({ preventScroll: true });
+    row?.row.scrollIntoView({ block: "nearest", behavior: "instant" });
   });
   box.addEventListener("scroll", render);
   new ResizeObserver(render).observe(box);
