@@ -315,9 +315,7 @@ def two_minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_bar_of_many_windows_has_colours(
-    browser: Browser, two_minutes: Path, width: int
-) -> None:
+def test_the_bar_of_many_windows_has_colours(browser: Browser, two_minutes: Path, width: int) -> None:
     """Hole 28: segments were narrower than the stroke between them, and the bar was black."""
     context = browser.new_context(viewport={"width": width, "height": 800})
     page = context.new_page()
