@@ -15,7 +15,7 @@ from conftest import escnn, tone
 from report.outline import Outline
 
 from escnn import files
-from escnn.cli import pages as pages_module
+from escnn.cli.detection import pages as pages_module
 
 RATE = 8_000
 LOW_SCORE = ["--min-score", "0.1", "--merge-seconds", "0"]  # what a network with random weights says

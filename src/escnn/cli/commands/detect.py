@@ -98,7 +98,7 @@ def detect(
         files.check_output_file(out, force=force or resume)
     wanted = None
     if page is not None or each:
-        from escnn.cli import pages
+        from escnn.cli.detection import pages
 
         wanted = pages.wanted(page, names, out, each=each, force=force, resume=resume)
     with console.working("opening the model"):

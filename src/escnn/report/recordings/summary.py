@@ -41,9 +41,9 @@ def summarized(found: Found, start: datetime | None, page: str | None) -> Record
         last = min(max(first, int(event.end * scale)), STRIP_STRETCHES - 1)
         strips[event.class_id] = strips.get(event.class_id, 0) | ((1 << (last - first + 1)) - 1) << first
     if start is not None:
-        last = max(0.0, found.seconds - 0.001)
-        for hour in range(int(last // 3600) + 2):
-            _count(by_hour, moment(start, min(3600.0 * hour, last)), 0)
+        end = max(0.0, found.seconds - 0.001)
+        for hour in range(int(end // 3600) + 2):
+            _count(by_hour, moment(start, min(3600.0 * hour, end)), 0)
         for event in found.events:
             _count(by_hour, moment(start, event.start), 1)
     return RecordingSummary(found.name, found.seconds, start, dict(found.counts), strips, by_hour, page, found.warnings)

@@ -1,0 +1,1 @@
+"""What `escnn detect` leaves beside its events."""
