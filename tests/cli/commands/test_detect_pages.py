@@ -60,6 +60,7 @@ def test_one_recording_has_one_page_that_holds_its_events(night: Path, tmp_path:
     assert [start / 1_000 for start in data["events"]["start"]] == pytest.approx([e["start_seconds"] for e in events])
     assert [data["lanes"][lane]["label"] for lane in data["events"]["lane"]] == [e["label"] for e in events]
     words = Outline((out / "report.html").read_text("utf-8")).words
+    assert "All recordings" not in words
     assert "Began 2024-07-02 06:44:04" in words
     assert f"--page {out}" in words or "escnn " in words
 
@@ -92,7 +93,9 @@ def test_pages_of_each_lie_beside_the_page_of_all(night: Path, tmp_path: Path) -
     assert len(links) == 4
     assert len({link.casefold() for link in links}) == 4
     for link in links:
-        assert (page / link.removeprefix("./")).is_file()
+        own = page / link.removeprefix("./")
+        back = [str(to["href"]) for to in Outline(own.read_text("utf-8")).all("a")]
+        assert back.count("../index.html") == 1
     assert "Recording" in index
 
 

@@ -76,7 +76,8 @@ def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[
     page = watched.open(pages[kind])
     page.wait_for_timeout(200)
     if kind != "nothing":
-        page.locator("#events .scripted button[aria-label^=Play]").first.click()
+        page.locator("[data-sort=score]").click()
+        page.locator("#events .scripted tbody button").first.click()
         page.locator("#evidence").check()
         wait_until(page, lambda: page.locator("#moment").is_visible())
     assert watched.requests == [page.url]
@@ -214,7 +215,11 @@ def test_a_row_plays_its_moment_and_shows_it(watched: Watched, pages: dict[str, 
         const canvas = document.querySelector('#moment canvas');
         return [...canvas.getContext('2d').getImageData(60, 20, canvas.width - 80, 40).data];
     })()"""
-    page.evaluate("document.querySelector('#moment audio').pause()")
+    button = row.locator("button")
+    assert str(button.get_attribute("aria-label")).startswith("Pause")
+    button.click()
+    wait_until(page, lambda: bool(page.evaluate("document.querySelector('#moment audio').paused")))
+    assert str(button.get_attribute("aria-label")).startswith("Play")
     page.wait_for_timeout(100)
     spectrogram = page.evaluate(pixels)
     assert len(set(spectrogram)) > 20

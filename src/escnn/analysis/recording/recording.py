@@ -81,6 +81,12 @@ class RecordingAnalysis:
         """The events, by their start; of more than `MOST_EVENTS` the surest."""
         return self.found.events
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many events of each label were found, the most frequent first; those that were not kept among them."""
+        counts, labels = self.found.counts, self.card.labels
+        return {labels[class_id]: counts[class_id] for class_id in sorted(counts, key=lambda k: (-counts[k], k))}
+
     def to_html(self, *, command: Sequence[str] = ()) -> str:
         """The page of the recording, as one HTML file of at most 15 MB; `command` is shown as typed."""
         from escnn.report.recording.page import recording_page

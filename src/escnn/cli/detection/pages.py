@@ -159,7 +159,8 @@ class Pages:
                 analysis = revisit(
                     recording.source, found, self._classifier, start=start, on_progress=self._advance(recording)
                 )
-                self._page = save_recording(analysis, folder, command=sys.argv[1:])
+                index = "" if self._wanted.one else f"../{INDEX}"
+                self._page = save_recording(analysis, folder, command=sys.argv[1:], index=index)
                 page = f"{folder.name}/{PAGE}"
             except AudioError as error:
                 self._console.error(error)

@@ -19,9 +19,9 @@ PAGE = "report.html"
 SUREST = "surest-event"
 
 
-def save_recording(analysis: RecordingAnalysis, folder: Path, *, command: Sequence[str] = ()) -> Path:
-    """Write the page into `folder`, which is made if it is not there; gives its path."""
-    files.write_text(folder / PAGE, recording_page(analysis, command=command))
+def save_recording(analysis: RecordingAnalysis, folder: Path, *, command: Sequence[str] = (), index: str = "") -> Path:
+    """Write the page into `folder`, which is made if it is not there; gives its path. It links to the `index`."""
+    files.write_text(folder / PAGE, recording_page(analysis, command=command, index=index))
     return folder / PAGE
 
 

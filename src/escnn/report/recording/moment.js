@@ -3,7 +3,7 @@
 // The chosen event, at the foot of the window: its sound, its spectrogram, and what in it spoke for its class.
 const moment = (() => {
   const dock = document.getElementById("moment");
-  if (!dock) return { toggle: () => {} };
+  if (!dock) return { toggle: () => {}, plays: () => false };
   const part = (selector) => dock.querySelector(selector);
   const [audio, canvas, evidence] = [part("audio"), part("canvas"), part("#evidence")];
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -168,6 +168,7 @@ const moment = (() => {
 
   audio.addEventListener("play", follow);
   for (const name of ["pause", "seeked"]) audio.addEventListener(name, () => { if (audio.paused) follow(); });
+  for (const name of ["play", "pause"]) audio.addEventListener(name, () => changed("playing"));
   evidence.addEventListener("change", () => { tell(); draw(); });
   part(".previous").addEventListener("click", () => chooseNext(-1));
   part(".next").addEventListener("click", () => chooseNext(1));
@@ -180,5 +181,5 @@ const moment = (() => {
   });
   new ResizeObserver(draw).observe(canvas);
   watch((what) => { if (what === "chosen" && state.chosen !== null) show(); });
-  return { toggle };
+  return { toggle, plays: (number) => number === state.chosen && !dock.hidden && !audio.paused };
 })();

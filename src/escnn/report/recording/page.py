@@ -24,13 +24,15 @@ STYLES = ("style.css", "recording/recording.css")
 SCRIPTS = (
     "recording/state.js",
     "recording/timeline.js",
-    "recording/table.js",
     "recording/moment.js",
+    "recording/table.js",
     "recording/downloads.js",
 )
 
 
-def recording_page(analysis: RecordingAnalysis, *, command: Sequence[str] = (), created: datetime | None = None) -> str:
+def recording_page(
+    analysis: RecordingAnalysis, *, command: Sequence[str] = (), created: datetime | None = None, index: str = ""
+) -> str:
     """The page as HTML that can be encoded as UTF-8, of at most `MOST_BYTES`.
 
     Equal analyses give equal text: only the time tells two pages apart.
@@ -39,6 +41,7 @@ def recording_page(analysis: RecordingAnalysis, *, command: Sequence[str] = (), 
         analysis: of the recording.
         command: as typed; an empty one is not shown.
         created: by default now.
+        index: address of the page of all recordings, if there is one.
     """
     name, found = title(analysis.name), lanes(analysis)
     table, listed = rows(analysis, clock=analysis.start is not None)
@@ -71,6 +74,7 @@ def recording_page(analysis: RecordingAnalysis, *, command: Sequence[str] = (), 
         time_ticks=time_ticks(0.0, analysis.seconds),
         activity=_activity(analysis),
         start=None if analysis.start is None else moment(analysis.start, 0.0),
+        index=index,
         command=shlex.join(["escnn", *command]) if command else "",
         created=created or datetime.now(UTC).replace(microsecond=0),
         color_strip=images.png_bytes(images.color_bar(images.SPECTROGRAM_COLORS)),

@@ -57,8 +57,9 @@ const table = (() => {
     parts.number = number;
     parts.row.setAttribute("aria-rowindex", at + 2);
     parts.row.classList.toggle("chosen", number === state.chosen);
-    parts.play.textContent = isAudible(number) ? "▶" : "○";
-    parts.play.setAttribute("aria-label", `${isAudible(number) ? "Play" : "Show"} ${lane.name} at ${time}`);
+    const [sign, does] = !isAudible(number) ? ["○", "Show"] : moment.plays(number) ? ["❚❚", "Pause"] : ["▶", "Play"];
+    parts.play.textContent = sign;
+    parts.play.setAttribute("aria-label", `${does} ${lane.name} at ${time}`);
     parts.from.textContent = time;
     if (hasClock) parts.clock.textContent = clock(startOf(number));
     parts.length.textContent = lengthText(endOf(number) - startOf(number));
@@ -131,7 +132,8 @@ const table = (() => {
   body.addEventListener("click", (event) => {
     const parts = partsOf(event.target);
     if (!parts) return;
-    choose(parts.number, { play: true });
+    if (moment.plays(parts.number)) moment.toggle();
+    else choose(parts.number, { play: true });
     parts.play.focus({ preventScroll: true });
   });
   box.addEventListener("keydown", (event) => {
@@ -150,6 +152,7 @@ const table = (() => {
   new ResizeObserver(render).observe(box);
   watch((what) => {
     if (what === "filter") sort();
+    if (what === "playing") render();
     if (what === "chosen") {
       if (state.wishes.follow && state.chosen !== null) reveal(state.chosen);
       else render();

@@ -132,7 +132,7 @@ def save_sounds(
             continue
         folder = names.folder_name(Path(title(name)).stem, taken)
         taken.add(names.same_name(folder))
-        save_either(analysis, out / folder, classifier, classes=classes, top_k=top_k, **options)
+        save_either(analysis, out / folder, classifier, classes=classes, top_k=top_k, index="../index.html", **options)
         entries.append(_entry(analysis, f"{folder}/report.html"))
         yield analysis.prediction if isinstance(analysis, Analysis) else analysis
     command = options.get("command", ())
@@ -161,12 +161,15 @@ def save_either(
     *,
     classes: Sequence[str] = (),
     top_k: int = 5,
+    index: str = "",
     **options: Any,
 ) -> Path:
-    """Write the page, and the pictures: of a recording, those of its surest event. Gives the path of the page."""
+    """Write the page, and the pictures: of a recording, those of its surest event. Gives the path of the page, which
+    links to the `index` if it is of a recording.
+    """
     if isinstance(analysis, Analysis):
         return analysis.save(folder, top_k=top_k, **options)
-    page = save_recording(analysis, folder, command=options.get("command", ()))
+    page = save_recording(analysis, folder, command=options.get("command", ()), index=index)
     save_surest_event(analysis, folder, classifier, classes=classes, top_k=top_k, **options)
     return page
 
