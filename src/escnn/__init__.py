@@ -9,6 +9,7 @@ from escnn.version import __version__
 
 if TYPE_CHECKING:
     from escnn.analysis.analysis import Analysis, analyze
+    from escnn.analysis.recording.recording import RecordingAnalysis, analyze_recording
     from escnn.audio.decoding import Waveform, load_audio
     from escnn.detection.detections import Detections, detect
     from escnn.detection.detector import Event
@@ -29,10 +30,12 @@ _HOMES = {
     "Event": "detection.detector",
     "Failure": "inference.prediction",
     "Prediction": "inference.prediction",
+    "RecordingAnalysis": "analysis.recording.recording",
     "Run": "runs.run",
     "TrainConfig": "runs.settings",
     "Waveform": "audio.decoding",
     "analyze": "analysis.analysis",
+    "analyze_recording": "analysis.recording.recording",
     "cross_validate": "training.pipeline",
     "detect": "detection.detections",
     "evaluate": "evaluation.protocol",
@@ -42,9 +45,9 @@ _HOMES = {
     "train": "training.pipeline",
 }
 __all__ = [  # noqa: RUF022 - in the order of the imports above
-    "Analysis", "analyze", "Waveform", "load_audio", "Detections", "Event", "detect", "Evaluation", "evaluate",
-    "evaluate_runs", "Classifier", "Failure", "Prediction", "EpochMetrics", "Run", "TrainConfig", "cross_validate",
-    "resume", "train", "__version__",
+    "Analysis", "analyze", "RecordingAnalysis", "analyze_recording", "Waveform", "load_audio", "Detections", "Event",
+    "detect", "Evaluation", "evaluate", "evaluate_runs", "Classifier", "Failure", "Prediction", "EpochMetrics", "Run",
+    "TrainConfig", "cross_validate", "resume", "train", "__version__",
 ]  # fmt: skip
 
 

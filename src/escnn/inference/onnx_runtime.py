@@ -69,6 +69,13 @@ class OnnxRuntime:
         (values,) = self._session_of_frames.run(None, {"log_mel": log_mels})
         return values if self.card.frames is not None else frame_scores_without_head(values, self._classifier)
 
+    def class_activation(self, log_mel: Array, class_ids: Sequence[int]) -> Array:
+        """What in a log-mel, (mels, frames), speaks for each class: (classes, mels, frames) of the last stage's cells;
+        see `FrameClassifier.activation`.
+        """
+        (maps,) = self._session_of_last_maps.run(None, {"log_mel": log_mel[None]})
+        return self._classifier.activation(maps[0], class_ids)
+
     def _scores(self, log_mels: Array) -> Array:
         scores: Array = self._session.run(["scores"], {"log_mel": log_mels})[0]
         return scores
@@ -98,6 +105,10 @@ class OnnxRuntime:
     @cached_property
     def _session_of_frames(self) -> onnxruntime.InferenceSession:
         return self._open_cached("frames", scores=False, frames=True)
+
+    @cached_property
+    def _session_of_last_maps(self) -> onnxruntime.InferenceSession:
+        return self._open_cached("last maps", scores=False, last_maps=True)
 
     @cached_property
     def _classifier(self) -> FrameClassifier:

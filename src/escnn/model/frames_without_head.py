@@ -6,7 +6,7 @@ them as long as a few seconds, which say what; a score is the geometric mean of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,14 @@ class FrameClassifier:
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
         scores: Array = powers / powers.sum(axis=-1, keepdims=True)
         return scores
+
+    def activation(self, maps: Array, class_ids: Sequence[int]) -> Array:
+        """Class activation: maps of the last stage, (channels, mels, frames), weighted as for each class and summed to
+        (classes, mels, frames); what is above 0 speaks for the class (B. Zhou et al.: Learning Deep Features for
+        Discriminative Localization, CVPR 2016).
+        """
+        activation: Array = np.tensordot(self.weight[list(class_ids)], maps, axes=1)
+        return activation
 
 
 def frame_scores_without_head(last_stage: Array, classifier: FrameClassifier) -> Array:

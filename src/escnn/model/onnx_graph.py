@@ -26,7 +26,12 @@ Array = NDArray[np.float32]
 
 
 def build_graph(
-    model: ModelFile, *, scores: bool = True, feature_maps: bool = False, frames: bool = False
+    model: ModelFile,
+    *,
+    scores: bool = True,
+    feature_maps: bool = False,
+    frames: bool = False,
+    last_maps: bool = False,
 ) -> onnx.ModelProto:
     """The network of a model file as an ONNX model.
 
@@ -39,6 +44,7 @@ def build_graph(
             `architecture.receptive_fields` by its name, (batch, channels, mels, frames).
         frames: with ``frame_scores``, (batch, classes, frames), each 0 to 1, those of the model's frame head; or, if it
             has none, ``last_stage``, (batch, channels, frames), the mean over mels of the last stage.
+        last_maps: with the feature maps of the last stage by its name, such as ``layer4``.
     """
     from onnx import ModelProto, TensorProto, helper
 
@@ -63,6 +69,8 @@ def build_graph(
         output(EMBEDDING, config.widths[-1])
         for name in layers:
             output(name, f"{name} channels", f"{name} mels", f"{name} frames")
+    if last_maps:
+        output(layers[-1], config.widths[-1], "last_stage mels", "last_stage frames")
     if frames and card.frames is None:
         output(LAST_STAGE, config.widths[-1], "last_stage frames")
     elif frames and card.frames is not None:

@@ -74,6 +74,12 @@ class TorchRuntime:
             self.network(self._input(log_mel)[None, None])
         return {layer: values[0].float().cpu().numpy() for layer, values in maps.items()}
 
+    def class_activation(self, log_mel: Array, class_ids: Sequence[int]) -> Array:
+        """What in a log-mel, (mels, frames), speaks for each class: (classes, mels, frames) of the last stage's cells;
+        see `FrameClassifier.activation`.
+        """
+        return self._classifier.activation(self.feature_maps(log_mel)[self.card.layers[-1]], class_ids)
+
     def saliency(self, log_mel: Array, class_ids: Sequence[int]) -> Array:
         """The evidence for each class in one window's log-mel: (classes, mels, frames), 0 to 1."""
         return saliency.saliency(self.network, self._input(log_mel), class_ids)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route
 from report.browser import Watched, needs_chromium, serious_violations, wait_until
 from report.sound.made_up import ONE, SEVERAL, analysis_of, render, with_card, with_prediction
@@ -247,7 +249,7 @@ def test_the_scale_of_the_maps_can_be_their_own(watched: Watched, pages: dict[st
 def test_choosing_a_window_shows_and_plays_that_window(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["recording"])
     assert page.locator(".windows > label").count() == 3
-    assert page.locator(".windows > p.listed").count() == 1
+    assert page.locator(".chip").count() == 3, "the window that is listed only is in the table"
     for number, start in ((0, 0.0), (2, 64.5)):
         page.locator(".windows > label").nth(number).click()
         view = page.locator(".view:visible")
@@ -299,3 +301,47 @@ def test_a_request_would_be_noticed(watched: Watched, tmp_path: Path) -> None:
     watched.open(bad)
     assert "http://localhost:9/pixel.png" in watched.requests
     assert any("nothing is not defined" in error for error in watched.errors)
+
+
+@pytest.fixture(scope="module")
+def two_minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A minute in windows of half a second: 120 of them."""
+    path = tmp_path_factory.mktemp("pages") / "minute.html"
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 120).tolist()
+    analysis = analysis_of(scores)
+    kept = {number: analysis.details[number] for number in sorted({analysis.main, *range(0, 120, 11)})}
+    path.write_text(render(replace(analysis, details=kept), ["conv1"]), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_the_bar_of_many_windows_has_colours(browser: Browser, two_minutes: Path, width: int) -> None:
+    """Hole 28: segments were narrower than the stroke between them, and the bar was black."""
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(two_minutes.as_uri())
+    bar = page.locator(".bar.recording")
+    picture = np.asarray(Image.open(io.BytesIO(bar.screenshot())).convert("RGB"), dtype=int)
+    middle = picture[len(picture) // 2]
+    assert (middle.max(axis=1) > 120).mean() > 0.75, "the share of the bar that is not dark"
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_window_is_chosen_beside_what_it_shows(browser: Browser, two_minutes: Path, width: int) -> None:
+    """Hole 29: the page went to the first of all windows, thousands of pixels from the one that was pressed."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(two_minutes.as_uri())
+    for label in (page.locator("label.chip").last, page.locator("label.chip").nth(3)):
+        label.scroll_into_view_if_needed()
+        before, box = page.evaluate("scrollY"), label.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + 20, box["y"] + 20)
+        page.wait_for_timeout(100)
+        assert abs(page.evaluate("scrollY") - before) < 200
+        pane, chip = page.locator(".pane.view:visible").bounding_box(), label.bounding_box()
+        assert pane is not None
+        assert chip is not None
+        assert pane["y"] - chip["y"] < 800, "in the same window of the browser, more or less"
+    context.close()

@@ -54,8 +54,13 @@ def detect(
     ] = None,
     output_format: Annotated[EventFormat, typer.Option("--format", help="How to write them.")] = EventFormat.JSONL,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.", **PATH)] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a page to look at and listen to: of one recording, or of all.", **PATH),
+    ] = None,
+    each: Annotated[bool, typer.Option("--pages", help="With --page, a page of every recording, too.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace the file --out, and the clips in --clips, if they are there.")
+        bool, typer.Option("--force", help="Replace --out, and what is in --clips and --page, if they are there.")
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --out where the same command was stopped.")
@@ -87,7 +92,6 @@ def detect(
     verbose: Verbose = False,
 ) -> None:
     """Find what sounds when in recordings of any length."""
-    from escnn import files
     from escnn.audio import inputs
     from escnn.cli import progress
     from escnn.cli.output import events
@@ -106,8 +110,11 @@ def detect(
     events.check_output(out, output_format, len(listed), force=force, resume=resume)
     refuse_to_replace_a_sound(out, listed)
     check_clips(clips, names, listed, pictures=spectrograms, force=force, resume=resume)
-    if out is not None:
-        files.check_output_file(out, force=force or resume)
+    wanted = None
+    if page is not None or each:
+        from escnn.cli.output import pages
+
+        wanted = pages.wanted(page, names, out, each=each, force=force, resume=resume)
     with console.working("opening the model"):
         from escnn.detection.detector import Detector, event_settings
         from escnn.inference.classifier import Classifier
@@ -137,6 +144,14 @@ def detect(
         if sink.before.names or sink.before.place:
             console.message(f"{out}: going on after {len(sink.before.names)} recordings")
         sounds = events.remaining(inputs.opened(listed, console.stdin), sink.before, out or Path("-"))
-        for step in detector.run(sounds, sink.before.place, advance):
+        steps = detector.run(sounds, sink.before.place, advance)
+        looks = None
+        if wanted is not None:
+            looks = pages.Pages(console, wanted, classifier, detector, clock, class_ids, advance)
+            looks.restore(sink.told_before(), listed)
+            steps = looks.through(steps)
+        for step in steps:
             sink.take(step, clock)
+    if looks is not None:
+        looks.end()
     sink.end(left_out)

@@ -119,7 +119,7 @@ def predict(
                 failures += 1
                 console.error(result.error)
             else:
-                tell(result)
+                tell(result.name, result.warnings, len(result.window_starts))
             show(result.to_json(top_k=top_k, min_score=min_score, windows=windows) | more)
     tell.end()
     console.left_out(left_out)

@@ -14,6 +14,7 @@ from escnn.cli.console import Console
 from escnn.cli.options import PATH, Device, DeviceName, ModelPath, Quiet, Verbose, console_of
 
 if TYPE_CHECKING:
+    from escnn.analysis.recording.recording import RecordingAnalysis
     from escnn.cli.output.results import SoundWarnings
     from escnn.inference.prediction import Prediction
 
@@ -60,7 +61,11 @@ def visualize(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared."""
+    """Show what the network hears and why: pictures, feature maps and a page; of several sounds one each, compared.
+
+    Of a sound longer than a minute, the page shows its events in time, as `escnn detect --page` does; the pictures are
+    those of the surest event, in a folder of that name.
+    """
     from escnn.audio import inputs
     from escnn.cli import progress
     from escnn.cli.output.results import SoundWarnings
@@ -68,12 +73,12 @@ def visualize(
     console = console_of(ctx)
     names = inputs.collect_inputs(audio, None, console.stdin)
     with console.working("starting torch"):
-        from escnn.analysis.analysis import analyze
+        from escnn.analysis.analysis import Analysis
         from escnn.files import check_output_folder, output_folder
         from escnn.inference.classifier import Classifier
         from escnn.inference.prediction import Failure
         from escnn.report.pictures.images import check_colormap
-        from escnn.report.sound.folder import save_sounds
+        from escnn.report.sound.folder import analyze_either, save_either, save_sounds
         from escnn.report.sound.layers import choose_layers
         from escnn.report.sound.leftovers import remove_page, remove_pages
 
@@ -89,11 +94,11 @@ def visualize(
     if inputs.is_one_sound(names):
         source, name = inputs.one_sound(names[0], console.stdin)
         with progress.sounds(console, 1) as advance:
-            analysis = analyze(source, classifier, name=name, on_progress=advance, **asked)
+            analysis = analyze_either(source, classifier, name, on_progress=advance, **asked)
         with console.working("drawing"):
             remove_page(output_folder(out, force=force))
-            page = analysis.save(out, top_k=top_k, **options)
-        _show(console, tell, analysis.prediction)
+            page = save_either(analysis, out, classifier, **asked, **options)
+        _show(console, tell, analysis.prediction if isinstance(analysis, Analysis) else analysis)
     else:
         page = output_folder(out, force=force) / "index.html"
         remove_pages(out)
@@ -115,8 +120,15 @@ def visualize(
         raise typer.Exit(3)
 
 
-def _show(console: Console, tell: SoundWarnings, prediction: Prediction) -> None:
-    """What a sound was named, and the warnings about it."""
-    tell(prediction)
-    label, _, score = prediction.top(1)[0]
-    console.message(f"{prediction.name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")
+def _show(console: Console, tell: SoundWarnings, result: Prediction | RecordingAnalysis) -> None:
+    """What a sound was named or what was found in a recording, and the warnings about it."""
+    from escnn.inference.prediction import Prediction
+    from escnn.report.recording.words import said
+
+    if isinstance(result, Prediction):
+        tell(result.name, result.warnings)
+        label, _, score = result.top(1)[0]
+        console.message(f"{result.name}: {label.replace('_', ' ')} ({100 * score:.1f} %)")
+    else:
+        tell(result.name, result.found.warnings)
+        console.message(f"{result.name}: {said(result)}")

@@ -44,6 +44,8 @@ def check_output(out: Path | None, output_format: EventFormat, recordings: int, 
                 f"{out}: a detection was begun and stopped, {begun.name} holds what it found",
                 hint="go on with --resume, or begin anew with --force",
             )
+    if out is not None:
+        files.check_output_file(out, force=force or resume)
 
 
 def fingerprint(
@@ -95,6 +97,10 @@ class Sink:
         self._all, self._failures = 0, self.before.failures
         self._done = len(self.before.names)
         self._begun: tuple[Recording, datetime | None] | None = None  # the recording at hand, and its clock time
+
+    def told_before(self) -> list[dict[str, Any]]:
+        """The lines that a stopped command had written."""
+        return [] if self._book is None else self._book.lines()
 
     def take(self, step: Step, clock: ClockSettings) -> None:
         """Write what became known."""

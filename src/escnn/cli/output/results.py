@@ -16,7 +16,7 @@ from escnn.files import appended_lines, output_file
 from escnn.inference import formats
 
 if TYPE_CHECKING:
-    from escnn.inference.prediction import Prediction
+    pass
 
 
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -84,19 +84,18 @@ class SoundWarnings:
         self._without_treble = 0
         self._told_of_windows = shown
 
-    def __call__(self, prediction: Prediction) -> None:
-        """Print those about a sound."""
+    def __call__(self, name: str, warnings: Iterable[str], windows: int = 1) -> None:
+        """Print those about a sound, whose scores are means over so many `windows`."""
         from escnn.audio.windows import NOTHING_ABOVE
 
-        for text in prediction.warnings:
+        for text in warnings:
             if not (text.startswith(NOTHING_ABOVE) and self._without_treble):
-                self._console.warning(f"{prediction.name}: {text}")
+                self._console.warning(f"{name}: {text}")
             self._without_treble += text.startswith(NOTHING_ABOVE)
-        if len(prediction.window_starts) > 1 and not self._told_of_windows:
+        if windows > 1 and not self._told_of_windows:
             self._told_of_windows = True
             self._console.message(
-                f"{prediction.name}: its scores are means over {len(prediction.window_starts)} windows; "
-                "`escnn detect` finds what sounds when"
+                f"{name}: its scores are means over {windows} windows; `escnn detect` finds what sounds when"
             )
 
     def end(self) -> None:

@@ -63,6 +63,10 @@ class Journal:
         with suppress(OSError):
             self._note.unlink()
 
+    def lines(self) -> list[dict[str, Any]]:
+        """What it holds."""
+        return [json.loads(line) for line in self._path.read_bytes().splitlines()] if self._path.exists() else []
+
     def write(self, document: dict[str, Any]) -> None:
         """Add a line, out of this process's hands when it returns."""
         line = json.dumps(document)

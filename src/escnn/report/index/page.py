@@ -26,8 +26,20 @@ class IndexEntry:
     spectrogram_png: bytes  # of its main window, low frequencies at the bottom, no axes
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingEntry:
+    """A recording with a page of its own, among sounds."""
+
+    name: str
+    seconds: float
+    counts: tuple[tuple[str, int], ...]  # label and events, the most frequent first
+    warnings: tuple[str, ...]
+    page: str  # as of a sound
+    spectrogram_png: bytes  # of all of it
+
+
 def index_page(
-    entries: Sequence[IndexEntry],
+    entries: Sequence[IndexEntry | RecordingEntry],
     failures: Sequence[Failure],
     card: ModelCard,
     versions: Mapping[str, str],
@@ -57,8 +69,11 @@ def index_page(
         versions=versions,
         command=shlex.join(["escnn", *command]) if command else "",
         created=created or datetime.now(UTC).replace(microsecond=0),
-        counts=Counter(entry.prediction.top(1)[0][0] for entry in entries).most_common(),
+        counts=Counter(
+            entry.prediction.top(1)[0][0] for entry in entries if isinstance(entry, IndexEntry)
+        ).most_common(),
         shown=min(top_k, SHOWN_SCORES),
+        is_recording=lambda entry: isinstance(entry, RecordingEntry),
         href=relative_href,
         title=title,
     )

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 FILES = ("waveform.png", "spectrogram.png", "evidence.png", "prediction.json", "report.html")
-MAPS = Path("feature-maps")
+MAPS, SUREST = Path("feature-maps"), "surest-event"
+RECORDING = b'<meta name="generator" content="escnn recording">'
 
 
 def remove_pages(out: Path) -> None:
@@ -20,6 +21,14 @@ def remove_pages(out: Path) -> None:
 
 def remove_page(folder: Path) -> None:
     """Remove the page in `folder` with its pictures if `escnn visualize` has written it; other files stay."""
+    if _is_recording(folder):
+        surest = folder / SUREST
+        if surest.is_dir() and not surest.is_symlink():
+            remove_page(surest)
+            _remove_if_empty(surest)
+        with suppress(OSError):
+            (folder / "report.html").unlink()
+        return
     if not _is_page(folder):
         return
     native = folder / MAPS / "native"
@@ -33,6 +42,13 @@ def remove_page(folder: Path) -> None:
             path.unlink()
     for made in (*native.glob("*"), native, folder / MAPS):
         _remove_if_empty(made)
+
+
+def _is_recording(folder: Path) -> bool:
+    """Whether the page of a recording, or of many, is there, which says so itself."""
+    with suppress(OSError), (folder / "report.html").open("rb") as file:
+        return RECORDING in file.read(4096)
+    return False
 
 
 def _is_page(folder: Path) -> bool:

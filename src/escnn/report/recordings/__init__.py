@@ -1,0 +1,1 @@
+"""The page of many recordings: by time, by class, by the calendar."""

@@ -1,0 +1,211 @@
+"""`escnn detect --page`: pages of recordings as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import escnn, tone
+from report.outline import Outline
+
+from escnn import files
+from escnn.cli.output import pages as pages_module
+
+RATE = 8_000
+LOW_SCORE = ["--min-score", "0.1", "--merge-seconds", "0"]  # what a network with random weights says
+
+
+@pytest.fixture
+def night(model: Path, tmp_path: Path) -> Path:
+    """A folder of three recordings, one of them damaged."""
+    folder = tmp_path / "night"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, seconds in (("A_20240702_064404.wav", 6), ("B_20240702_070000.wav", 2)):
+        sound = 0.01 * rng.standard_normal(seconds * RATE).astype(np.float32)
+        sound[RATE : 2 * RATE] += tone(700, 1.0, RATE)
+        soundfile.write(folder / name, sound, RATE)
+    (folder / "C.wav").write_bytes(b"no sound at all")
+    return folder
+
+
+def data_of(page: Path) -> Any:
+    html = page.read_text("utf-8")
+    return json.loads(html.split('id="data">')[1].split("</script>")[0])
+
+
+def lines_of(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_one_recording_has_one_page_that_holds_its_events(night: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    recording = night / "A_20240702_064404.wav"
+    done = escnn("detect", recording, *LOW_SCORE, "--page", out)
+    assert done.exit_code == 0, done.stderr
+    assert [path.name for path in out.iterdir()] == ["report.html"]
+    assert f"page: {out / 'report.html'}" in done.stderr
+    events = sorted(
+        (line for line in lines_of(done.stdout) if line["schema"] == "escnn.event/1"),
+        key=lambda line: (line["start_seconds"], line["class_id"]),
+    )
+    data = data_of(out / "report.html")
+    assert events
+    assert [start / 1_000 for start in data["events"]["start"]] == pytest.approx([e["start_seconds"] for e in events])
+    assert [data["lanes"][lane]["label"] for lane in data["events"]["lane"]] == [e["label"] for e in events]
+    words = Outline((out / "report.html").read_text("utf-8")).words
+    assert "All recordings" not in words
+    assert "Began 2024-07-02 06:44:04" in words
+    assert f"--page {out}" in words or "escnn " in words
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "raven"])
+def test_a_folder_has_a_page_of_all_whatever_else_is_written(night: Path, tmp_path: Path, kind: str) -> None:
+    out, page = tmp_path / f"events.{kind}", tmp_path / "page"
+    plain = tmp_path / f"plain.{kind}"
+    assert escnn("detect", night, *LOW_SCORE, "--format", kind, "--out", plain).exit_code == 3
+    done = escnn("detect", night, *LOW_SCORE, "--format", kind, "--out", out, "--page", page)
+    assert done.exit_code == 3
+    assert out.read_bytes() == plain.read_bytes()
+    assert [path.name for path in page.iterdir()] == ["index.html"]
+    html = (page / "index.html").read_text("utf-8")
+    assert "A_20240702_064404.wav" in html
+    assert "report.html" not in html
+    words = Outline(html).words
+    assert "2024-07-02 06:44" in words
+    assert "1 file could not be read." in words
+    assert "C.wav: not an audio file" in words
+
+
+def test_pages_of_each_lie_beside_the_page_of_all(night: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    shutil.copy(night / "A_20240702_064404.wav", night / "a_20240702_064404.WAV")  # the same on some disks
+    (night / "index.html.wav").write_bytes((night / "B_20240702_070000.wav").read_bytes())
+    assert escnn("detect", night, *LOW_SCORE, "--page", page, "--pages").exit_code == 3
+    index = (page / "index.html").read_text("utf-8")
+    links = [str(link["href"]) for link in Outline(index).all("a") if "report.html" in str(link["href"])]
+    assert len(links) == 4
+    assert len({link.casefold() for link in links}) == 4
+    for link in links:
+        own = page / link.removeprefix("./")
+        back = [str(to["href"]) for to in Outline(own.read_text("utf-8")).all("a")]
+        assert back.count("../index.html") == 1
+    assert "Recording" in index
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--pages"], "--page"),
+        (["--page", "{page}", "--resume", "--out", "{out}", "-"], "stdin"),
+        (["--page", "{page}", "--out", "{page}"], "--out is in its way"),
+        (["--page", "{page}", "--out", "{page}/index.html"], "--out is in its way"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    night: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    filled = [text.format(page=tmp_path / "page", out=tmp_path / "out.jsonl") for text in arguments]
+    before = set(tmp_path.iterdir())
+    refused = escnn("detect", night, *filled, "--model", "never opened")
+    assert refused.exit_code == 2
+    assert said in refused.stderr
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_nothing_is_overwritten_without_force(night: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "mine.txt").write_text("notes")
+    recording = night / "B_20240702_070000.wav"
+    refused = escnn("detect", recording, "--page", page, "--model", "never opened")
+    assert refused.exit_code == 7
+    assert "--page, or add --force" in refused.stderr
+    assert escnn("detect", recording, *LOW_SCORE, "--page", page, "--force").exit_code == 0
+    assert {path.name for path in page.iterdir()} == {"mine.txt", "report.html"}
+
+
+def test_a_recording_on_stdin_has_a_page(night: Path, tmp_path: Path) -> None:
+    sound = (night / "A_20240702_064404.wav").read_bytes()
+    assert escnn("detect", "-", *LOW_SCORE, "--page", tmp_path / "page", stdin=sound).exit_code == 0
+    data = data_of(tmp_path / "page" / "report.html")
+    assert data["name"] == "stdin"
+    assert data["excerpts"]
+
+
+def test_a_stopped_command_goes_on_to_the_same_pages(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, page, out = tmp_path / "whole", tmp_path / "page", tmp_path / "events.csv"
+    asked = [*LOW_SCORE, "--format", "csv", "--pages"]
+    assert escnn("detect", night, *asked, "--out", tmp_path / "w.csv", "--page", whole).exit_code == 3
+    original = pages_module.save_recording
+
+    def killed(analysis: Any, folder: Path, **options: Any) -> Path:
+        if folder.name.startswith("B_"):
+            raise KeyboardInterrupt
+        return original(analysis, folder, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pages_module, "save_recording", killed)
+        assert escnn("detect", night, *asked, "--out", out, "--page", page).exit_code == 130
+    assert not out.exists()
+    assert [path.name for path in page.iterdir()] == ["A_20240702_064404"]
+    done = escnn("detect", night, *asked, "--out", out, "--page", page, "--resume")
+    assert done.exit_code == 3, done.stderr
+    assert out.read_bytes() == (tmp_path / "w.csv").read_bytes()
+    for name in ("A_20240702_064404", "B_20240702_070000"):
+        assert data_of(page / name / "report.html") == data_of(whole / name / "report.html")
+    assert "C.wav: not an audio file" in (page / "index.html").read_text("utf-8")
+
+
+def test_a_recording_that_is_gone_when_its_page_is_made_is_told(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = pages_module.revisit
+
+    def gone(source: Any, found: Any, classifier: Any, **options: Any) -> Any:
+        if "B_" in found.name:
+            Path(source).unlink()
+        return original(source, found, classifier, **options)
+
+    monkeypatch.setattr(pages_module, "revisit", gone)
+    (night / "C.wav").unlink()
+    out = tmp_path / "events.csv"
+    done = escnn("detect", night, *LOW_SCORE, "--format", "csv", "--out", out, "--page", tmp_path / "page", "--pages")
+    assert done.exit_code == 3
+    assert "no such file" in done.stderr
+    with out.open(newline="", encoding="utf-8") as file:
+        assert {Path(row["path"]).name[0] for row in csv.DictReader(file)} == {"A", "B"}, "what was found is kept"
+    html = (tmp_path / "page" / "index.html").read_text("utf-8")
+    assert "./A_20240702_064404/report.html" in html
+    assert "./B_20240702_070000/report.html" not in html
+
+
+def test_a_page_that_cannot_be_written_is_an_error_and_the_events_stay(
+    night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(target: Path, text: str) -> None:
+        raise files.output_error(target, OSError(28, "No space left on device"))
+
+    monkeypatch.setattr("escnn.report.recording.folder.files.write_text", full)
+    out = tmp_path / "events.jsonl"
+    recording = night / "A_20240702_064404.wav"
+    done = escnn("detect", recording, *LOW_SCORE, "--out", out, "--page", tmp_path / "page")
+    assert done.exit_code == 7
+    assert "No space left" in done.stderr
+    assert lines_of(out.read_text())[-1]["status"] == "ok"
+
+
+def test_nothing_found_is_a_page_as_well(night: Path, tmp_path: Path) -> None:
+    recording = night / "A_20240702_064404.wav"
+    assert escnn("detect", recording, "--min-score", "1", "--page", tmp_path / "page").exit_code == 0
+    words = Outline((tmp_path / "page" / "report.html").read_text("utf-8")).words
+    assert "Nothing found" in words
+    assert "Closest came" in words
