@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,11 @@ import numpy as np
 import soundfile
 
 from escnn.audio.channels import Samples
+from escnn.detection.output.clips import COLUMNS, TABLE, Clip
 from escnn.files import appended_lines, write_bytes
 from escnn.inference.formats import csv_line
 
-MARGIN_SECONDS = 0.5  # before an event and after it
-LONGEST_SECONDS = 60.0  # of a clip; of an event that is longer, the stretch around its peak
 KEPT_SECONDS = 180.0  # of sound: of an event that lasts longer, what came before is gone
-TABLE = "clips.csv"
-COLUMNS = (
-    "filename", "label", "class_id", "score", "path", "clip_start_seconds", "clip_end_seconds", "start_seconds",
-    "end_seconds", "start_time",
-)  # fmt: skip
 
 
 class Heard:
@@ -57,7 +51,7 @@ class LiveClips:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        taken = [path.name[:6] for path in folder.glob("[0-9][0-9][0-9][0-9][0-9][0-9]_*.flac")]
+        taken = [path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.flac")]
         self._count = max((int(number) for number in taken if number.isdecimal()), default=0)
         if not (folder / TABLE).exists():
             self._append(csv_line(COLUMNS))
@@ -72,34 +66,20 @@ class LiveClips:
         Raises:
             OutputError: it cannot be written.
         """
-        start, end = document["start_seconds"] - MARGIN_SECONDS, document["end_seconds"] + MARGIN_SECONDS
-        if end - start > LONGEST_SECONDS:
-            start = min(max(start, document["peak_seconds"] - LONGEST_SECONDS / 2), end - LONGEST_SECONDS)
-            end = start + LONGEST_SECONDS
-        samples, begins = heard.between(start - offset, end - offset)
+        clip = Clip.of(self._count + 1, document)
+        samples, begins = heard.between(clip.start - offset, clip.end - offset)
         if not len(samples):
             return None
         start = round(begins + offset, 3)
-        self._count += 1
-        path = self._folder / f"{self._count:06d}_{_time_of(document, start)}.flac"
+        clip = replace(clip, start=start, end=round(start + len(samples) / heard.sample_rate, 3))
         file = io.BytesIO()
         soundfile.write(file, samples, heard.sample_rate, "PCM_16", format="FLAC")
+        path = self._folder / f"{clip.name}.flac"
         write_bytes(path, file.getbuffer())
-        of_event = [document[name] for name in ("label", "class_id", "score", "path")]
-        times = [document.get(name, "") for name in ("start_seconds", "end_seconds", "start_time")]
-        end = round(start + len(samples) / heard.sample_rate, 3)
-        self._append(csv_line([path.name, *of_event, start, end, *times]))
+        self._count += 1
+        self._append(csv_line(clip.row()))
         return path
 
     def _append(self, line: str) -> None:
         with appended_lines(self._folder / TABLE) as append:
             append(f"{line}\r")
-
-
-def _time_of(document: dict[str, Any], start: float) -> str:
-    """When a clip begins: by the clock where it is known, or in its sound."""
-    if "start_time" in document:
-        earlier = timedelta(seconds=document["start_seconds"] - start)
-        return f"{datetime.fromisoformat(document['start_time']) - earlier:%Y-%m-%d_%H-%M-%S}"
-    minutes, rest = divmod(round(start * 1000), 60_000)
-    return f"{minutes // 60:02d}-{minutes % 60:02d}-{rest / 1000:06.3f}"

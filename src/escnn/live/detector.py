@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -55,16 +56,26 @@ class LiveDetector:
         settings: EventSettings,
         class_ids: Iterable[int] = (),
         *,
+        thresholds: Mapping[int, float] = MappingProxyType({}),
         provisional: bool = True,
         first_id: int = 1,
     ) -> None:
-        """`class_ids` are the classes that are asked for; none are all. `provisional`: whether such events are told."""
+        """Events of `class_ids` are told, of all classes if there are none; see `detection.detector.Detector`.
+
+        Args:
+            classifier: the model.
+            settings: when scores make an event.
+            class_ids: the classes that are asked for; none are all.
+            thresholds: onset scores of classes for which that of the settings does not hold.
+            provisional: whether events are told as they begin.
+            first_id: the number of the first event.
+        """
         self.card, self.settings = classifier.card, settings
         self.seconds = 0.0  # of the sound that was looked at
         self.latest: Array = np.zeros(len(self.card.labels), dtype=np.float32)  # early scores of the last step
         self._class_ids = frozenset(class_ids)
         self._final = FinalScores(classifier.runtime)
-        self._finder = EventFinder.of(settings, len(self.card.labels), self.card.frame_seconds)
+        self._finder = EventFinder.of(settings, len(self.card.labels), self.card.frame_seconds, thresholds)
         self._begun = _Begun(settings, len(self.card.labels), self.card.frame_seconds)
         self._early = EarlyScores(classifier.runtime, self._begun.recent) if provisional else None
         self._step = self.card.frame_geometry.grid * self.card.audio.hop_length  # samples

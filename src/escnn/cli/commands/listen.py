@@ -56,6 +56,10 @@ def listen(
             min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
         ),
     ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="Scores that events of single classes have to reach, in a file: see evaluate.", **PATH),
+    ] = None,
     min_seconds: Annotated[
         float | None, typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's")
     ] = None,
@@ -87,6 +91,7 @@ def listen(
     """Tell what sounds while it sounds: of a microphone, or of what a recorder writes to stdin."""
     from escnn.cli.live import output
     from escnn.cli.live.session import Session, stopping
+    from escnn.detection.thresholds import class_thresholds, read_thresholds
     from escnn.live.commands import CommandRunner, split_command
     from escnn.live.pcm import PcmFormat
 
@@ -95,6 +100,7 @@ def listen(
         output.list_microphones(console)
         return
     output.check_source(source, microphone, rate, is_raw=channels != 1 or encoding is not Encoding.S16LE)
+    by_label = {} if thresholds is None else read_thresholds(thresholds)
     pcm = None if rate is None else PcmFormat(rate, channels, encoding.value)
     words = None if command is None else split_command(command)
     with ExitStack() as stack:
@@ -108,7 +114,8 @@ def listen(
         asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
         settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
         session = Session(
-            console, classifier, settings, classifier.class_ids(classes or []), write,
+            console, classifier, settings, classifier.class_ids(classes or []),
+            class_thresholds(classifier, by_label), write,
             provisional=provisional, clips=kept,
             run_on=("final", "provisional", "withdrawn") if run_on is RunOn.ALL else (run_on.value,),
         )  # fmt: skip

@@ -13,6 +13,7 @@ from escnn import files
 from escnn.cli.console import Console
 from escnn.cli.live.display import Display
 from escnn.cli.live.session import Session
+from escnn.cli.output.results import output_of
 from escnn.errors import OutputError, UsageError
 from escnn.inference.classifier import Classifier
 from escnn.live.clips import LiveClips
@@ -20,7 +21,6 @@ from escnn.live.pcm import PcmFormat
 from escnn.live.sources import LiveSource, MicrophoneSource, PipeSource, microphones
 
 Write = Callable[[dict[str, Any]], None]
-STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _OURS = (b'{"schema": "escnn.live/', b'{"schema": "escnn.recording/')
 
 
@@ -65,7 +65,8 @@ def lines(console: Console, out: Path | None) -> Iterator[Write]:
     Raises:
         OutputError: `out` holds something else, or another process writes it.
     """
-    if out is None or str(out) in STDOUT_NAMES:
+    out = output_of(out)
+    if out is None:
         shown = console.is_interactive and console.is_animated
         yield (lambda _: None) if shown else (lambda document: console.result(json.dumps(document)))
         return

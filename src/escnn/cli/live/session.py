@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import structs
-
 from escnn.audio.channels import Samples
 from escnn.cli.console import Console
 from escnn.cli.live.display import Display
+from escnn.cli.output import events
 from escnn.detection.frame_scores import Recording
-from escnn.detection.output.formats import DetectionSettings, recording_document
+from escnn.detection.output.formats import recording_document
 from escnn.errors import OutputError, Terminated
 from escnn.inference.classifier import Classifier
 from escnn.live.clips import Heard, LiveClips
@@ -40,6 +39,7 @@ class Session:
     classifier: Classifier
     settings: EventSettings
     class_ids: list[int]
+    thresholds: dict[int, float]
     write: Callable[[dict[str, Any]], None]
     provisional: bool = True
     clips: LiveClips | None = None
@@ -79,7 +79,10 @@ class Session:
         recording = Recording(b"", source.name, seconds=self._seconds())
         recording.warnings = tuple(self._warnings)
         began = None if self._began is None else self._began.isoformat(timespec="milliseconds")
-        self.write(recording_document(recording, self.events, self.classifier.card, self._fingerprint(), began))
+        fingerprint = events.fingerprint(
+            self.classifier, self.settings, self.class_ids, (None, None, None), self.thresholds
+        )
+        self.write(recording_document(recording, self.events, self.classifier.card, fingerprint, began))
 
     def _take(self, source: LiveSource, piece: Piece) -> None:
         rate = source.pcm.sample_rate
@@ -101,7 +104,12 @@ class Session:
         self._sound = LiveSound(source.pcm, rate)
         self._heard = Heard(rate) if self.clips is not None else None
         self._detector = LiveDetector(
-            self.classifier, self.settings, self.class_ids, provisional=self.provisional, first_id=self._next_id
+            self.classifier,
+            self.settings,
+            self.class_ids,
+            thresholds=self.thresholds,
+            provisional=self.provisional,
+            first_id=self._next_id,
         )
         self._name = source.name
 
@@ -166,15 +174,6 @@ class Session:
             self.display.note(text)
         else:
             self.console.warning(text)
-
-    def _fingerprint(self) -> DetectionSettings:
-        card = self.classifier.card
-        return DetectionSettings(
-            weights_sha256=card.weights_sha256,
-            runtime="torch" if "torch" in self.classifier.runtime.versions else "onnx",
-            **structs.asdict(self.settings),
-            classes=sorted(card.labels[number] for number in self.class_ids),
-        )
 
 
 class Stop:
