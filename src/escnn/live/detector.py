@@ -17,11 +17,12 @@ from escnn.live.scores import EarlyScores, FinalScores
 from escnn.model.frames import EventSettings
 
 Array = NDArray[np.float32]
+Scores = NDArray[np.float64]
 State = Literal["provisional", "withdrawn", "final"]
 LATEST = 3  # early scores, the highest of which is how much a class sounds now
 RECENT_SECONDS = 1.5  # of early scores, in which an event may begin
-EARLY_SHARE = 1.0  # of the onset score, that an early score must reach; see benchmarks/live.md
-EARLY_STEPS = 1  # in a row
+# Of the way from the onset score to 1, which an early score must go: see benchmarks/live.md.
+EARLY_SHARE = 0.75
 FAR_SECONDS = 2.0  # an event that begins later, or was over earlier, is not the one that was told provisionally
 
 
@@ -58,6 +59,7 @@ class LiveDetector:
         *,
         thresholds: Mapping[int, float] = MappingProxyType({}),
         provisional: bool = True,
+        provisional_score: float | None = None,
         first_id: int = 1,
     ) -> None:
         """Events of `class_ids` are told, of all classes if there are none; see `detection.detector.Detector`.
@@ -68,6 +70,7 @@ class LiveDetector:
             class_ids: the classes that are asked for; none are all.
             thresholds: onset scores of classes for which that of the settings does not hold.
             provisional: whether events are told as they begin.
+            provisional_score: that an early score must reach for it; by default so high that nine of ten come true.
             first_id: the number of the first event.
         """
         self.card, self.settings = classifier.card, settings
@@ -76,7 +79,13 @@ class LiveDetector:
         self._class_ids = frozenset(class_ids)
         self._final = FinalScores(classifier.runtime)
         self._finder = EventFinder.of(settings, len(self.card.labels), self.card.frame_seconds, thresholds)
-        self._begun = _Begun(settings, len(self.card.labels), self.card.frame_seconds)
+        self._onset = onset = np.full(len(self.card.labels), settings.onset_score)
+        for class_id, score in thresholds.items():
+            onset[class_id] = score
+        early = (
+            onset + EARLY_SHARE * (1 - onset) if provisional_score is None else np.full_like(onset, provisional_score)
+        )
+        self._begun = _Begun(early, onset * settings.offset_share, settings.merge_seconds, self.card.frame_seconds)
         self._early = EarlyScores(classifier.runtime, self._begun.recent) if provisional else None
         self._step = self.card.frame_geometry.grid * self.card.audio.hop_length  # samples
         self._samples = 0  # that came
@@ -146,7 +155,7 @@ class LiveDetector:
         """Whether what final scores are known of ends within an event of the class."""
         near = self._final.count - self.settings.merge_seconds / self.card.frame_seconds
         return any(
-            number == class_id and run.end >= near and run.score >= self.settings.onset_score
+            number == class_id and run.end >= near and run.score >= self._onset[class_id]
             for number, run in self._finder.pending()
         )
 
@@ -187,13 +196,12 @@ class LiveDetector:
 class _Begun:
     """Finds, in early scores, what begins."""
 
-    def __init__(self, settings: EventSettings, classes: int, frame_seconds: float) -> None:
+    def __init__(self, onset: Scores, offset: Scores, merge_seconds: float, frame_seconds: float) -> None:
+        """`onset` and `offset` are a score a class, (classes,)."""
         self.recent = max(3, round(RECENT_SECONDS / frame_seconds))  # frames
-        self._onset = min(1.0, settings.onset_score * EARLY_SHARE)
-        self._offset = settings.onset_score * settings.offset_share
-        self._merge = max(1.0, settings.merge_seconds / frame_seconds)  # frames
-        self._above = np.zeros(classes, dtype=int)  # steps in a row, so far
-        self._until = np.full(classes, -np.inf)  # the frame up to which the class sounds that was told
+        self._onset, self._offset = onset, offset
+        self._merge = max(1.0, merge_seconds / frame_seconds)  # frames
+        self._until = np.full(len(onset), -np.inf)  # the frame up to which the class sounds that was told
 
     def feed(self, first: int, scores: Array) -> Iterator[tuple[int, Run]]:
         """The classes that begin to sound within the last frames, whose `scores`, (frames, classes), begin with number
@@ -201,12 +209,11 @@ class _Begun:
         """
         end = first + len(scores)
         highest = scores.max(axis=0)
-        self._above = np.where(highest >= self._onset, self._above + 1, 0)
-        silent = end - self._until > self._merge
-        for class_id in np.flatnonzero((self._above >= EARLY_STEPS) & silent).tolist():
+        begun, silent = highest >= self._onset, end - self._until > self._merge
+        for class_id in np.flatnonzero(begun & silent).tolist():
             of_class = scores[:, class_id]
             peak = start = int(of_class.argmax())
-            while start > 0 and of_class[start - 1] >= self._offset:
+            while start > 0 and of_class[start - 1] >= self._offset[class_id]:
                 start -= 1
             yield class_id, Run(first + start, end, float(of_class[peak]), first + peak)
-        self._until[(self._above >= EARLY_STEPS) | (~silent & (highest >= self._offset))] = end
+        self._until[begun | (~silent & (highest >= self._offset))] = end

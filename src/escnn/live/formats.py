@@ -27,7 +27,7 @@ class LiveDocument(msgspec.Struct, frozen=True, kw_only=True):
     told_seconds: Annotated[float, msgspec.Meta(ge=0.0, description="Of the sound, when this became known.")]
     path: Annotated[str, msgspec.Meta(description="Where the sound comes from; - is stdin.")]
     start_seconds: Seconds
-    end_seconds: Annotated[float | None, msgspec.Meta(ge=0.0, description="null where it goes on, or nobody knows.")]
+    end_seconds: Annotated[Seconds | None, msgspec.Meta(description="null where it goes on, or nobody knows.")]
     peak_seconds: Annotated[float, msgspec.Meta(ge=0.0, description="Where its score is highest.")]
     label: str
     class_id: Annotated[int, msgspec.Meta(ge=0)]

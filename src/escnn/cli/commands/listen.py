@@ -71,6 +71,15 @@ def listen(
         bool,
         typer.Option("--provisional/--final-only", help="Tell of events as they begin, or once they are over only."),
     ] = True,
+    provisional_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="That events reach which are told as they begin: a lower one tells sooner, and is wrong more often.",
+            show_default="so high that most come true",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Add lines to this file instead of stdout.", **PATH)
     ] = None,
@@ -116,7 +125,8 @@ def listen(
         session = Session(
             console, classifier, settings, classifier.class_ids(classes or []),
             class_thresholds(classifier, by_label), write,
-            provisional=provisional, clips=kept,
+            provisional=provisional,
+            provisional_score=provisional_score, clips=kept,
             run_on=("final", "provisional", "withdrawn") if run_on is RunOn.ALL else (run_on.value,),
         )  # fmt: skip
         opened = output.open_source(console, source, microphone, pcm, classifier.card.audio.sample_rate)

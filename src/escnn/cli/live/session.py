@@ -42,6 +42,7 @@ class Session:
     thresholds: dict[int, float]
     write: Callable[[dict[str, Any]], None]
     provisional: bool = True
+    provisional_score: float | None = None
     clips: LiveClips | None = None
     runner: CommandRunner | None = None
     run_on: tuple[str, ...] = ("final",)
@@ -109,6 +110,7 @@ class Session:
             self.class_ids,
             thresholds=self.thresholds,
             provisional=self.provisional,
+            provisional_score=self.provisional_score,
             first_id=self._next_id,
         )
         self._name = source.name
