@@ -31,7 +31,7 @@ class Heard:
     def add(self, samples: Samples) -> None:
         """Add samples, (time,), of -1 to 1."""
         if len(samples):
-            self._parts.append(np.rint(np.clip(samples, -1, 1) * 32_767).astype(np.int16))
+            self._parts.append(np.rint(np.clip(np.nan_to_num(samples), -1, 1) * 32_767).astype(np.int16))
             self._end += len(samples)
         while self._parts and self._end - self._first - len(self._parts[0]) >= self._most:
             self._first += len(self._parts.popleft())

@@ -127,7 +127,7 @@ class MicrophoneSource:
         """
         self._wanted, self._rate = name, sample_rate
         self._sounddevice = device_of or sounddevice()
-        self._pieces: queue.SimpleQueue[Block] = queue.SimpleQueue()
+        self._pieces: queue.SimpleQueue[tuple[int, Block]] = queue.SimpleQueue()  # each with frames lost before it
         self._lock = threading.Lock()
         self._waiting = self._lost = 0  # frames
         self._stream: Any = None
@@ -142,7 +142,7 @@ class MicrophoneSource:
         if self._stream is None and not self._opened_again(seconds):
             return None
         try:
-            block = self._pieces.get(timeout=seconds)
+            lost, block = self._pieces.get(timeout=seconds)
         except queue.Empty:
             if not self._stream.active or time.monotonic() - self._heard > SILENT_SECONDS:
                 self._lose()
@@ -150,11 +150,10 @@ class MicrophoneSource:
         self._heard = time.monotonic()
         with self._lock:
             self._waiting -= len(block)
-            lost, self._lost = self._lost, 0
         new, self._is_new = self._is_new, False
-        if lost and not new:
+        if lost:
             block = np.concatenate((np.zeros((lost, block.shape[1]), dtype=np.float32), block))
-        return Piece(block, 0 if new else lost, new)
+        return Piece(block, lost, new)
 
     def close(self) -> None:
         """Stop hearing."""
@@ -196,7 +195,8 @@ class MicrophoneSource:
                 self._lost += frames
                 return
             self._waiting += frames
-        self._pieces.put(block.copy())
+            lost, self._lost = self._lost, 0
+        self._pieces.put((lost, block.copy()))
 
     def _lose(self) -> None:
         self.close()
