@@ -65,11 +65,15 @@ const connect = () => {
     }
     live.connection += 1;
     liveSay(`${live.refusal || "The connection was cut"}; trying again.`);
-    live.again = setTimeout(connect, AGAIN_MS);
+    live.again = setTimeout(() => { live.isDue = true; }, AGAIN_MS); // once there is sound to send
   };
 };
 
 const hear = (samples) => {
+  if (live.isDue) {
+    live.isDue = false;
+    connect();
+  }
   live.waiting.push(samples);
   live.count += samples.length;
   const rate = live.context.sampleRate;
@@ -204,7 +208,7 @@ const startLive = async () => {
   const analyser = new AnalyserNode(context, { fftSize: 2048, smoothingTimeConstant: 0 });
   live = {
     stream, context, node, analyser, spectrum: new Float32Array(analyser.frequencyBinCount), waiting: [], count: 0, seconds: 0,
-    column: 0, loudest: -60, events: new Map(), connection: 1, tries: 0, lost: 0, owed: [], offset: 0,
+    column: 0, loudest: -60, events: new Map(), connection: 1, tries: 0, lost: 0, owed: [], offset: 0, isDue: false,
   };
   node.port.onmessage = ({ data }) => { if (live) hear(data); };
   const source = context.createMediaStreamSource(stream);
