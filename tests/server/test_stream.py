@@ -99,8 +99,10 @@ def test_the_best_classes_come_with_every_step(own: Running) -> None:
 
 @pytest.mark.parametrize(
     ("query", "said"),
-    [("rate=7", "rate"), ("encoding=mp3", "encoding"), ("class=hihg", "did you mean high?"), ("min_score=7", "min_score"),
-     ("scores=1000", "scores"), ("rate=x", "rate")],
+    [
+        ("rate=7", "rate"), ("encoding=mp3", "encoding"), ("class=hihg", "did you mean high?"),
+        ("min_score=7", "min_score"), ("scores=1000", "scores"), ("rate=x", "rate"),
+    ],
 )  # fmt: skip
 def test_a_stream_that_cannot_be_says_why(own: Running, query: str, said: str) -> None:
     address = f"{own.url.replace('http', 'ws')}/v1/stream?{query}"
