@@ -1,7 +1,7 @@
 """How soon and how truly events are told while they sound, and what that costs.
 
     python benchmarks/live.py RUN ESC-50 told       soundscapes of the fold that the run was tested on
-    python benchmarks/live.py RUN ESC-50 cost       `escnn listen` on a pipe for 20 minutes in real time, and an hour fed fast
+    python benchmarks/live.py RUN ESC-50 cost       `escnn listen` for 20 minutes in real time, and an hour fed fast
 
 Each writes its part of ``live.json``. Of the clips of the fold, one half makes the soundscapes on which the score for
 provisional events was chosen (``chosen_on``), the other those that are reported (``reported_on``).

@@ -115,9 +115,12 @@ def test_what_does_not_come_true_is_withdrawn() -> None:
     sound = np.zeros(40_000, np.float32)
     sound[20_000:22_000] = 0.01 * np.sin(np.arange(2_000))
     sound[21_000:22_000] = 0.9 * np.sin(np.arange(1_000))  # before which nothing was of the hasty class
-    found = heard(LiveDetector(stand_in(), EventSettings(median_frames=1)), sound, 100)
-    assert [event.state for event in found if event.event.label == "hasty"] == ["provisional", "withdrawn"]
-    assert [event.state for event in found if event.event.label == "loud"] == ["provisional", "final"]
+    for length in (40_000, 21_500):  # taken back as soon as that is clear, or at the end
+        found = heard(LiveDetector(stand_in(), EventSettings(median_frames=1)), sound[:length], 100)
+        hasty = [event for event in found if event.event.label == "hasty"]
+        assert [event.state for event in hasty] == ["provisional", "withdrawn"]
+        assert hasty[1].told_seconds < 30
+        assert [event.state for event in found if event.event.label == "loud"] == ["provisional", "final"]
 
 
 def test_only_what_is_asked_for_is_told(classifier: Classifier, sound: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from escnn.cli.console import Console, printable
 from escnn.live.log_mel_stream import LogMels, LogMelStream
 
 Array = NDArray[np.float32]
-DRAWN_SECONDS = 0.25  # from one drawing to the next
+DRAWN_SECONDS = 0.3  # from one drawing to the next
 COLUMN_SECONDS = 0.25  # of sound in a column of the spectrogram
 ROWS = 12  # of text; each holds two of the spectrogram
 MOST_COLUMNS = 100
@@ -102,14 +103,14 @@ class Display:
             self._table(),
         ]
         if self._note:
-            parts.append(Text("warning: ", "yellow bold") + printable(self._note))
+            parts.append(Text.assemble(("warning: ", "yellow bold"), printable(self._note)))
         return Group(*parts)
 
     def _meter(self, width: int) -> Text:
         room = max(4, min(40, width - 30))
         full = round(room * (1 - self._level / QUIET_DB))
-        bar = Text("█" * full, "green" if self._level < -6 else "red") + Text("─" * (room - full), "dim")
-        return bar + Text(f" {self._level:4.0f} dB  ") + printable(self._name[:60])
+        bar = ("█" * full, "green" if self._level < -6 else "red"), ("─" * (room - full), "dim")
+        return Text.assemble(*bar, f" {self._level:4.0f} dB  ", printable(self._name[:60]))
 
     def _spectrogram(self, width: int) -> list[Text]:
         columns = list(self._columns)[-width:]
@@ -121,15 +122,16 @@ class Display:
         rows = []
         for row in range(ROWS - 1, -1, -1):
             text = Text(no_wrap=True)
-            for low, high in zip(steps[2 * row].tolist(), steps[2 * row + 1].tolist(), strict=True):
-                text.append("▀", _style(high, low))
+            cells = zip(steps[2 * row + 1].tolist(), steps[2 * row].tolist(), strict=True)
+            for (high, low), alike in itertools.groupby(cells):
+                text.append("▀" * len(list(alike)), _style(high, low))
             rows.append(text)
         return rows
 
     def _now(self) -> Text:
         best = np.argsort(-self._latest)[:3]
         said = ", ".join(f"{self._labels[number]} {self._latest[number]:.2f}" for number in best)
-        return Text("now: ", "dim") + printable(said)
+        return Text.assemble(("now: ", "dim"), printable(said))
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
