@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,18 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(own_process: R
         assert time.monotonic() < until
         time.sleep(0.05)
     assert httpx.post(f"{own_process.url}/v1/detect", content=LONG, headers=WAV, timeout=60).status_code == 200
+
+
+def test_what_takes_too_long_ends_with_a_line_that_says_so(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(*_: object) -> AsyncIterator[dict[str, Any]]:
+        yield {"schema": "escnn.event/1"}
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr("escnn.server.engine.documents", slow)
+    with client_of(small_model, timeout_seconds=6) as client:
+        answer = client.post("/v1/detect", content=SOUND, headers=WAV)
+        assert client.app.state.engine.in_hand == 0  # type: ignore[attr-defined]
+        assert client.app.state.budget.held == 0  # type: ignore[attr-defined]
+    lines = lines_of(answer)
+    assert [line.get("schema") for line in lines] == ["escnn.event/1", None]
+    assert lines[1]["error"]["code"] == "busy"

@@ -152,7 +152,9 @@ def _described(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
             (reference,), more = msgspec.json.schema_components([kind], ref_template=template)
             schemas |= {key: value for key, value in more.items() if key != kind.__name__}
             schemas[name] = more[reference["$ref"].rpartition("/")[2]]
-        schemas["DetectionLine"] = {"anyOf": [{"$ref": template.format(name=name)} for name in ("Event", "Recording")]}
+        schemas["DetectionLine"] = {
+            "anyOf": [{"$ref": template.format(name=name)} for name in ("Event", "Recording", "Problem")]
+        }
         if with_token:
             description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             description["security"] = [{"token": []}]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ from escnn.live.formats import schema
 RATE = 8_000
 LOW_SCORE = ["--min-score", "0.1", "--merge-seconds", "0", "--provisional-score", "0.3"]  # for random weights
 FIELDS = ("path", "start_seconds", "end_seconds", "peak_seconds", "label", "class_id", "score")
+
+
+@pytest.fixture(autouse=True)
+def heeding_ctrl_c() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C, and so would all that the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pcm_of(seconds: float) -> bytes:

@@ -60,20 +60,25 @@ class LinesResponse(Response):
                 pass
 
         leaving = asyncio.ensure_future(gone())
-        async with self._held:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             try:
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                async for line in self._lines:
-                    if leaving.done():
-                        return
-                    await send(
-                        {"type": "http.response.body", "body": msgspec.json.encode(line) + b"\n", "more_body": True}
-                    )
-                await send({"type": "http.response.body", "body": b""})
-            finally:
-                leaving.cancel()
-                with suppress(asyncio.CancelledError):
-                    await leaving
+                async with self._held:
+                    async for line in self._lines:
+                        if leaving.done():
+                            return
+                        await send(_piece(line))
+            except ProblemError as problem:  # it took too long: a line of its own is all that can still be said
+                await send(_piece(problem.body()))
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            leaving.cancel()
+            with suppress(asyncio.CancelledError):
+                await leaving
+
+
+def _piece(line: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": msgspec.json.encode(line) + b"\n", "more_body": True}
 
 
 @router.post(
@@ -82,7 +87,7 @@ class LinesResponse(Response):
     response_class=Response,
     responses={
         200: {
-            "description": "A line of JSON an event, as it is found, and one that ends the recording.",
+            "description": "A line of JSON an event, as it is found, and one that ends the recording, or an `error`.",
             "content": {LINES: {"schema": {"$ref": "#/components/schemas/DetectionLine"}}},
         },
         **PROBLEMS,
