@@ -72,6 +72,7 @@ def test_what_everybody_imports_imports_nobody() -> None:
         ("fastapi", {"server"}),
         ("uvicorn", {"server"}),
         ("prometheus_client", {"server"}),
+        ("sounddevice", {"live"}),
     ],
 )
 def test_a_library_is_imported_where_it_belongs(library: str, folders: set[str]) -> None:

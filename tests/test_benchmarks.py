@@ -61,3 +61,20 @@ def test_the_table_of_detection_is_that_of_its_figures() -> None:
     text = (ROOT / "benchmarks" / "detection.md").read_text("utf-8").splitlines()
     for line in table(figures("detection")["default"]):
         assert line in text, line
+
+
+def test_the_table_of_live_events_is_that_of_its_figures() -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from live import table
+    finally:
+        sys.path.pop(0)
+    measured = figures("live")
+    text = (ROOT / "benchmarks" / "live.md").read_text("utf-8").splitlines()
+    for line in table(measured["reported_on"]):
+        assert line in text, line
+    default = measured["reported_on"]["by_provisional_score"]["default"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for share in (default["told_in_time"], default["told_before_final"], default["withdrawn"]):
+        assert f"{100 * share:.0f} %" in readme
+    assert f"{100 * measured['cost']['in_real_time']['share_of_a_core']:.0f} % of a core" in readme

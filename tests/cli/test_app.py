@@ -16,7 +16,9 @@ def test_version_and_help() -> None:
     assert escnn("-h").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["download", "train", "evaluate", "predict", "visualize", "export", "cache"])
+@pytest.mark.parametrize(
+    "command", ["download", "train", "evaluate", "predict", "detect", "listen", "visualize", "export", "cache"]
+)
 def test_help_starts_with_a_verb_and_ends_with_an_example(command: str) -> None:
     result = escnn(command, "--help")
     assert result.exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,9 +39,9 @@ class Running:
 
 
 @contextmanager
-def running(*options: object) -> Iterator[Running]:
-    """Start a server on a free port; it is ended if it has not been."""
-    command = [*ESCNN, "serve", "--port", "0", *map(str, options)]
+def running(*options: object, port: int = 0) -> Iterator[Running]:
+    """Start a server on a port, by default a free one; it is ended if it has not been."""
+    command = [*ESCNN, "serve", "--port", str(port), *map(str, options)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
@@ -59,3 +60,11 @@ def own_process(small_model: Path) -> Iterator[Running]:
     """One that serves the small model."""
     with running("--model", small_model, "--max-megabytes", 2, "--max-seconds", 20) as one:
         yield one
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

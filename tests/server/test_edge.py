@@ -56,7 +56,16 @@ def test_an_origin_is_scheme_and_host(origin: str) -> None:
 
 def test_without_the_token_only_the_page_and_the_health_are_shown(small_model: Path) -> None:
     with client_of(small_model, token="guess me") as client:
-        for open_to_all in ("/", "/page.js", "/page.css", "/recorder.js", "/healthz", "/readyz"):
+        for open_to_all in (
+            "/",
+            "/page.js",
+            "/page.css",
+            "/live.js",
+            "/live.css",
+            "/recorder.js",
+            "/healthz",
+            "/readyz",
+        ):
             assert client.get(open_to_all).status_code == 200
         for sent in ({}, {"authorization": "Bearer guess"}, {"authorization": "Basic guess me"},
                      {"authorization": "Bearer guess me!"}, {"authorization": "Bearer"}):  # fmt: skip

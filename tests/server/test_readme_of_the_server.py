@@ -39,8 +39,8 @@ def test_every_curl_works(own_process: Running, tmp_path: Path, line: str) -> No
         assert done.stdout.startswith((b'{"schema":"escnn.', b"path,status"))
 
 
-def test_there_are_four_of_them() -> None:
-    assert len(CURLS) == 4
+def test_there_are_five_of_them() -> None:
+    assert len(CURLS) == 5
 
 
 def test_the_python_works(own_process: Running, tmp_path: Path) -> None:

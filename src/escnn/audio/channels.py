@@ -32,24 +32,34 @@ class Mixer:
         self.scale: float | None = None if is_float else 1.0  # None: not judged yet
         self._channels = channels
         self._channel: int | None = None  # None: their mean
+        self._waiting: list[Block] = []  # of a stretch that is not yet whole
+        self._count = 0  # frames of them
         self._frames = max(1, min(round(STRETCH_SECONDS * sample_rate), MOST_SAMPLES // channels))
 
     def mixed(self, blocks: Iterable[Block]) -> Iterator[Samples]:
         """The sound, (time,), in blocks; stretches are cut where they are, however `blocks` were."""
-        waiting: list[Block] = []
-        count = 0
         for block in blocks:
-            if self._channels == 1 and self.scale is not None:
-                yield from map(self._mono, waiting)
-                waiting, count = [], 0
-                yield self._mono(block)
-                continue
-            while count + len(block) >= self._frames:
-                taken = self._frames - count
-                yield self._mono(np.concatenate([*waiting, block[:taken]]))
-                block, waiting, count = block[taken:], [], 0
-            waiting.append(block)
-            count += len(block)
+            yield from self.feed(block)
+        yield from self.end()
+
+    def feed(self, block: Block) -> Iterator[Samples]:
+        """What is known of the sound, (time,), with the next block."""
+        if self._channels == 1 and self.scale is not None:
+            yield from self.end()
+            yield self._mono(block)
+            return
+        while self._count + len(block) >= self._frames:
+            taken = self._frames - self._count
+            joined = np.concatenate([*self._waiting, block[:taken]])
+            block, self._waiting, self._count = block[taken:], [], 0
+            yield self._mono(joined)
+        self._waiting.append(block)
+        self._count += len(block)
+
+    def end(self) -> Iterator[Samples]:
+        """What is left of the sound."""
+        waiting, count = self._waiting, self._count
+        self._waiting, self._count = [], 0
         if count:
             yield self._mono(np.concatenate(waiting))
 

@@ -13,6 +13,7 @@ from escnn.cli.commands.detect import detect
 from escnn.cli.commands.download import download
 from escnn.cli.commands.evaluate import evaluate
 from escnn.cli.commands.export import export
+from escnn.cli.commands.listen import listen
 from escnn.cli.commands.predict import predict
 from escnn.cli.commands.serve import serve
 from escnn.cli.commands.train import train
@@ -35,6 +36,7 @@ app.command(epilog="Example: escnn train --epochs 100 --fold 5")(train)
 app.command(epilog="Example: escnn evaluate --model runs/fold5-1")(evaluate)
 app.command(epilog="Example: escnn predict clip.wav | jq .predictions[0].label")(predict)
 app.command(epilog="Example: escnn detect night.wav --out night.csv --format csv")(detect)
+app.command(epilog="Example: arecord -q -f cd -t wav | escnn listen -")(listen)
 app.command(epilog="Example: escnn visualize clip.wav --out report/")(visualize)
 app.command(epilog="Example: escnn serve --port 8000")(serve)
 app.command(rich_help_panel="More", epilog="Example: escnn export --out model.onnx")(export)

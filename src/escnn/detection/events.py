@@ -100,6 +100,11 @@ class EventFinder:
         for class_id in sorted(self._waiting):
             yield from self._over(class_id)
 
+    def pending(self) -> Iterator[tuple[int, Run]]:
+        """The runs, with their class ids, that may yet become events, or be joined to one."""
+        yield from self._waiting.items()
+        yield from self._running.items()
+
     def state(self) -> FinderState:
         """Everything needed to go on."""
 

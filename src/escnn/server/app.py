@@ -14,19 +14,21 @@ from typing import Any, NoReturn
 
 import msgspec
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from escnn.analysis.formats import AnalysisDocument
+from escnn.detection.output.formats import EventDocument, RecordingDocument
 from escnn.inference import formats
+from escnn.live.formats import LiveDocument
 from escnn.server.edge.body import Budget
 from escnn.server.edge.guard import Guard
 from escnn.server.edge.metrics import Metrics
 from escnn.server.edge.problems import OTHERS, ProblemError
 from escnn.server.engine import Engine
-from escnn.server.routes import page, sounds, state
+from escnn.server.routes import events, page, sounds, state, stream
 from escnn.server.settings import VARIABLE, ServerSettings
 
 
@@ -90,7 +92,7 @@ def create_app(settings: ServerSettings, parent: BaseProcess | None = None) -> F
 
     app = FastAPI(title="escnn", lifespan=lifespan, docs_url=None, redoc_url=None, exception_handlers=_HANDLERS)
     app.state.metrics, app.state.budget = Metrics(), Budget()
-    for routes in (state, sounds, page):
+    for routes in (state, sounds, events, stream, page):
         app.include_router(routes.router)
     app.openapi = lambda: _described(app, with_token=settings.token is not None)  # type: ignore[method-assign]
     app.add_middleware(Guard, settings=settings, metrics=app.state.metrics)
@@ -126,7 +128,11 @@ async def _refuse_parameters(request: Request, error: Exception) -> NoReturn:
     raise ProblemError(422, f"{where}: {first['msg']}") from error
 
 
-_HANDLERS: Any = {HTTPException: _refuse, RequestValidationError: _refuse_parameters}  # `Guard` tells what they raise
+_HANDLERS: Any = {
+    HTTPException: _refuse,
+    RequestValidationError: _refuse_parameters,
+    WebSocketRequestValidationError: stream.refuse_parameters,
+}  # `Guard` tells what they raise
 
 
 def _described(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
@@ -136,6 +142,9 @@ def _described(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
         template = "#/components/schemas/{name}"
         for name, kind in {
             "Analysis": AnalysisDocument,
+            "Event": EventDocument,
+            "Recording": RecordingDocument,
+            "LiveEvent": LiveDocument,
             "Problem": Problem,
             "Inference": Inference,
             "Prediction": formats.PredictionDocument,
@@ -143,6 +152,9 @@ def _described(app: FastAPI, *, with_token: bool) -> dict[str, Any]:
             (reference,), more = msgspec.json.schema_components([kind], ref_template=template)
             schemas |= {key: value for key, value in more.items() if key != kind.__name__}
             schemas[name] = more[reference["$ref"].rpartition("/")[2]]
+        schemas["DetectionLine"] = {
+            "anyOf": [{"$ref": template.format(name=name)} for name in ("Event", "Recording", "Problem")]
+        }
         if with_token:
             description["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             description["security"] = [{"token": []}]

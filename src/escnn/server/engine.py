@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from escnn.detection.frame_scores import Recording
 from escnn.errors import AudioError
 from escnn.inference.classifier import Classifier, prediction_of
 from escnn.inference.onnx_runtime import usable_cores
 from escnn.inference.prediction import Prediction
 from escnn.server.batching import Batcher
+from escnn.server.detection import EventsWanted, documents
 from escnn.server.settings import ServerSettings
+from escnn.server.streams import Streams
 from escnn.server.workers import analyzer, decoder
 from escnn.server.workers.analyzer import Analyzed, AnalyzeRequest, Kind, Unanalyzed
 from escnn.server.workers.decoder import Decoded, DecodeRequest, Undecoded
@@ -44,6 +48,8 @@ class Engine:
         self._decoders = Pool(usable_cores(), decoder.serve, audio)
         self._analyzer = Pool(1, analyzer.serve, settings.model, self.classifier.card.sha256)
         self._batcher = Batcher(self.classifier)
+        self.streams = Streams(self.classifier, settings.streams)
+        self.detecting = asyncio.Semaphore(usable_cores())  # each holds a decoded sound
         self._decoders.start()
 
     def stop(self) -> None:
@@ -51,6 +57,7 @@ class Engine:
         self._decoders.stop()
         self._analyzer.stop()
         self._batcher.stop()
+        self.streams.stop()
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -78,6 +85,19 @@ class Engine:
         log_mels = np.frombuffer(found.array, dtype=np.float32).reshape(len(found.windows), audio.n_mels, -1)
         scores = await asyncio.wrap_future(self._batcher.submit(log_mels))
         return prediction_of(name, found.seconds, found.windows, scores, self.classifier.card, found.warnings)
+
+    async def detect(
+        self, content: bytes, name: str, wanted: EventsWanted
+    ) -> tuple[Recording, AsyncIterator[dict[str, Any]]]:
+        """The events of the sound in the content of a file, as they are found: documents of `escnn detect`.
+
+        Raises:
+            AudioError: there is no sound to be had from it.
+        """
+        found = await self._decode(DecodeRequest(content, name, self.settings.max_seconds, as_samples=True))
+        recording = Recording(b"", name, seconds=found.seconds, warnings=tuple(found.warnings))
+        samples = np.frombuffer(found.array, dtype=np.float32)
+        return recording, documents(self.classifier, wanted, samples, recording)
 
     async def analyze(self, kind: Kind, content: bytes, name: str, top_k: int) -> bytes:
         """An analysis as JSON or as a page.

@@ -21,6 +21,7 @@ from escnn.errors import UsageError, reason
 from escnn.model.model_file import read_model
 from escnn.server.edge.metrics import SHARED_FOLDER
 from escnn.server.edge.protocol import Protocol
+from escnn.server.routes.stream import MOST_MESSAGE
 from escnn.server.settings import VARIABLE, ServerSettings
 
 CONNECTIONS = 10_000  # that are open at once; beyond, uvicorn refuses without saying when to come back
@@ -46,7 +47,9 @@ def serve(settings: ServerSettings, on_ready: Callable[[str], None] | None = Non
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         options: dict[str, Any] = {
             "http": Protocol,
-            "ws": "none",
+            "ws": "websockets-sansio",
+            "ws_max_size": MOST_MESSAGE + 1_024,
+            "ws_per_message_deflate": False,  # sound does not shrink, and a bomb would
             "lifespan": "on",
             "log_config": _logging(verbose),
             "access_log": verbose,

@@ -28,6 +28,8 @@ class ServerSettings(Settings, frozen=True):
     max_seconds: Annotated[float, between(1.0, 3_600.0)] = 300.0  # of a sound
     timeout_seconds: Annotated[float, between(1.0, 600.0)] = 60.0  # to send a sound, and again to answer
     queue: Annotated[int, between(1, 10_000)] = 64  # requests that are worked on or wait
+    streams: Annotated[int, between(0, 1_000)] = 10  # that are heard at once, in each process
+    stream_idle_seconds: Annotated[float, between(1.0, 3_600.0)] = 30.0  # that one may be silent for
     requests_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0  # of one address; 0: as many as there are
 
     def __post_init__(self) -> None:

@@ -31,6 +31,10 @@ def serve(
         float, typer.Option(min=1, max=600, help="For a sound to arrive, and for each step of its answer.")
     ] = 60.0,
     queue: Annotated[int, typer.Option(min=1, max=10_000, help="Requests in hand; more are told to try again.")] = 64,
+    streams: Annotated[int, typer.Option(min=0, max=1_000, help="Live streams at once, in each process.")] = 10,
+    stream_idle_seconds: Annotated[
+        float, typer.Option(min=1, max=3_600, help="After which a stream that sends nothing is ended.")
+    ] = 30.0,
     requests_per_minute: Annotated[
         int, typer.Option(min=0, help="Of one address, in each worker; 0: as many as it likes.")
     ] = 0,
@@ -59,6 +63,8 @@ def serve(
         max_seconds=max_seconds,
         timeout_seconds=timeout_seconds,
         queue=queue,
+        streams=streams,
+        stream_idle_seconds=stream_idle_seconds,
         requests_per_minute=requests_per_minute,
     )
     run(settings, lambda address: console.message(f"serving on {address}; Ctrl-C stops it"), verbose=verbose)

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections import OrderedDict
+from contextlib import suppress
 
 import msgspec
 from starlette.datastructures import Headers
@@ -14,9 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escnn.server.edge.metrics import Metrics
 from escnn.server.edge.problems import ProblemError, busy
+from escnn.server.edge.sockets import check_origin, deny, token_of
 from escnn.server.settings import ServerSettings, is_loopback
 
-OPEN = frozenset({"/", "/page.css", "/page.js", "/recorder.js", "/icon.svg", "/healthz", "/readyz"})  # without token
+OPEN = frozenset(
+    {"/", "/page.css", "/page.js", "/live.css", "/live.js", "/recorder.js", "/icon.svg", "/healthz", "/readyz"}
+)  # without token
 MOST_REQUESTS = 1_000  # at once, those whose bodies are still coming among them
 REMEMBERED_ADDRESSES = 10_000
 HEADERS = {
@@ -41,6 +45,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -76,20 +83,40 @@ class Guard:
             self._metrics.requests.labels(scope["method"] if status != 405 else "other", path, status).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request for a socket through, or refuse it. How long it was open is nobody's waiting time."""
+        headers, status = Headers(scope=scope), 101
+        try:
+            check_origin(headers, self._settings.cors_origins)
+            self._check(scope, headers, token_of(headers))
+            await self._app(scope, receive, send)
+        except ProblemError as problem:
+            status = problem.status
+            await deny(problem, scope, send)
+        except Exception:
+            log.exception("a bug in the server")
+            status = 500
+            with suppress(Exception):
+                await send({"type": "websocket.close", "code": 1011, "reason": "a bug in the server"})
+        finally:
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels("WEBSOCKET", path, status).inc()
+
+    def _check(self, scope: Scope, headers: Headers, other_token: str = "") -> None:
         hosts = headers.getlist("host")
         if is_loopback(self._settings.host) and not (len(hosts) == 1 and is_loopback(_name(hosts[0]))):
             # A page elsewhere whose name leads to this machine may not ask in its visitor's browser.
             raise ProblemError(421, "this server answers as localhost only")
-        if self._settings.token and scope["path"] not in OPEN and scope["method"] != "OPTIONS":
-            scheme, _, token = headers.get("authorization", "").partition(" ")
+        method = scope.get("method", "POST")  # a socket costs as much
+        if self._settings.token and scope["path"] not in OPEN and method != "OPTIONS":
+            scheme, _, token = headers.get("authorization", f"bearer {other_token}").partition(" ")
             given = token.strip().encode("latin-1", "replace")
             right = hmac.compare_digest(given, self._settings.token.encode())
             if not right or scheme.lower() != "bearer":
                 raise ProblemError(401, "a token is needed", hint="send the header Authorization: Bearer TOKEN")
         if self._requests > MOST_REQUESTS:
             raise busy()
-        if scope["method"] == "POST":
+        if method == "POST":
             client = scope.get("client")
             self._rates.count(client[0] if client else "")
 

@@ -26,6 +26,10 @@ class Metrics:
             multiprocess_mode="livesum",
         )  # fmt: skip
 
+        self.streams = Gauge(
+            "escnn_streams", "Streams that are under way.", registry=registry, multiprocess_mode="livesum"
+        )
+
     def text(self) -> bytes:
         """As Prometheus reads them."""
         if SHARED_FOLDER not in os.environ:

@@ -9,9 +9,9 @@ from escnn.errors import AudioError
 RETRY_SECONDS = 1
 STATUS_OF_CODE = {"not_audio": 415, "too_long": 413}  # every other sound that cannot be read is 422
 OTHERS = {
-    400: "bad_request", 401: "unauthorized", 404: "not_found", 405: "method", 408: "too_slow", 411: "length_required",
-    413: "too_large", 415: "media_type", 421: "host", 422: "invalid", 429: "too_many", 500: "bug", 501: "not_here",
-    503: "busy",
+    400: "bad_request", 401: "unauthorized", 403: "origin", 404: "not_found", 405: "method", 408: "too_slow",
+    411: "length_required", 413: "too_large", 415: "media_type", 421: "host", 422: "invalid", 426: "upgrade",
+    429: "too_many", 500: "bug", 501: "not_here", 503: "busy",
 }  # fmt: skip
 
 

@@ -34,6 +34,8 @@ def _serve(name: str, media_type: str) -> None:
 
 _serve("page.css", "text/css; charset=utf-8")
 _serve("page.js", "text/javascript; charset=utf-8")
+_serve("live.css", "text/css; charset=utf-8")
+_serve("live.js", "text/javascript; charset=utf-8")
 _serve("recorder.js", "text/javascript; charset=utf-8")  # hears the microphone, in a thread of the browser's
 _serve("icon.svg", "image/svg+xml")
 

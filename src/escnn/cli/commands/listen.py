@@ -1,0 +1,144 @@
+"""`escnn listen`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from escnn.cli.options import PATH, ModelPath, Quiet, Runtime, RuntimeName, Threads, Verbose, console_of
+
+
+class Encoding(StrEnum):
+    """How raw samples are written."""
+
+    U8 = "u8"
+    S16LE = "s16le"
+    S24LE = "s24le"
+    S32LE = "s32le"
+    F32LE = "f32le"
+    F64LE = "f64le"
+
+
+class RunOn(StrEnum):
+    """Which lines start a command."""
+
+    FINAL = "final"
+    PROVISIONAL = "provisional"
+    ALL = "all"
+
+
+def listen(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None, typer.Argument(help="- for WAV or raw PCM on stdin.", show_default="a microphone")
+    ] = None,
+    microphone: Annotated[
+        str | None, typer.Option(help="A part of its name, or its number.", show_default="the default one")
+    ] = None,
+    list_microphones: Annotated[
+        bool, typer.Option("--list-microphones", help="Name those that are there, and exit.")
+    ] = False,
+    rate: Annotated[
+        int | None, typer.Option(min=1_000, max=384_000, help="Hz, of raw PCM on stdin.", show_default="WAV")
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, max=32, help="Of raw PCM on stdin.")] = 1,
+    encoding: Annotated[Encoding, typer.Option(help="Of raw PCM on stdin.")] = Encoding.S16LE,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="<label>", help="Report this class only; may be repeated.")
+    ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
+        ),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="Scores that events of single classes have to reach, in a file: see evaluate.", **PATH),
+    ] = None,
+    min_seconds: Annotated[
+        float | None, typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's")
+    ] = None,
+    merge_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=60.0, help="Events less far apart are one.", show_default="the model's"),
+    ] = None,
+    provisional: Annotated[
+        bool,
+        typer.Option("--provisional/--final-only", help="Tell of events as they begin, or once they are over only."),
+    ] = True,
+    provisional_score: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="That events reach which are told as they begin: a lower one tells sooner, and is wrong more often.",
+            show_default="so high that most come true",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Add lines to this file instead of stdout.", **PATH)
+    ] = None,
+    clips: Annotated[Path | None, typer.Option(help="Keep what was heard of final events here.", **PATH)] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            "--exec", metavar="<command>", help="Run this for every event, which it gets as JSON on its stdin."
+        ),
+    ] = None,
+    run_on: Annotated[RunOn, typer.Option("--exec-on", help="Which lines --exec is run for.")] = RunOn.FINAL,
+    model: ModelPath = None,
+    runtime: Runtime = RuntimeName.AUTO,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Tell what sounds while it sounds: of a microphone, or of what a recorder writes to stdin."""
+    from escnn.cli.live import output
+    from escnn.cli.live.session import Session, stopping
+    from escnn.detection.thresholds import class_thresholds, read_thresholds
+    from escnn.live.commands import CommandRunner, split_command
+    from escnn.live.pcm import PcmFormat
+
+    console = console_of(ctx)
+    if list_microphones:
+        output.list_microphones(console)
+        return
+    output.check_source(source, microphone, rate, is_raw=channels != 1 or encoding is not Encoding.S16LE)
+    by_label = {} if thresholds is None else read_thresholds(thresholds)
+    pcm = None if rate is None else PcmFormat(rate, channels, encoding.value)
+    words = None if command is None else split_command(command)
+    with ExitStack() as stack:
+        write = stack.enter_context(output.lines(console, out))
+        kept = None if clips is None else output.clip_folder(clips)
+        with console.working("opening the model"):
+            from escnn.detection.detector import event_settings
+            from escnn.inference.classifier import Classifier
+
+            classifier = Classifier.load(model, runtime=runtime, threads=threads or 1)
+        asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
+        settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
+        session = Session(
+            console, classifier, settings, classifier.class_ids(classes or []),
+            class_thresholds(classifier, by_label), write,
+            provisional=provisional,
+            provisional_score=provisional_score, clips=kept,
+            run_on=("final", "provisional", "withdrawn") if run_on is RunOn.ALL else (run_on.value,),
+        )  # fmt: skip
+        opened = output.open_source(console, source, microphone, pcm, classifier.card.audio.sample_rate)
+        stack.callback(opened.close)
+        if words is not None:
+            session.runner = CommandRunner(words)
+            stack.callback(session.runner.close)
+        session.display = output.display(console, stack, opened.name, classifier)
+        if session.display is None:
+            console.message(f"hearing {opened.name}; Ctrl-C ends it")
+        with stopping() as stop:
+            session.run(opened, stop)
+    output.sum_up(console, session)
+    if stop.reason is not None:
+        raise stop.reason

@@ -1,0 +1,1 @@
+"""What `escnn listen` shows, writes and starts while it hears."""
