@@ -58,7 +58,7 @@ def running(*options: object, port: int = 0) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def own_process(small_model: Path) -> Iterator[Running]:
     """One that serves the small model."""
-    with running("--model", small_model, "--max-megabytes", 2, "--max-seconds", 20) as one:
+    with running("--model", small_model, "--max-megabytes", 2, "--max-seconds", 70) as one:
         yield one
 
 

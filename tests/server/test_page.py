@@ -23,6 +23,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("to drop")
     for name, hz in {"low.wav": 300, "high.wav": 3_000}.items():
         soundfile.write(folder / name, tone(hz, 0.5, RATE), RATE)
+    soundfile.write(folder / "long.wav", tone(500, 61.0, RATE), RATE)
     (folder / "text.wav").write_text("no sound")
     soundfile.write(folder / "microphone.wav", tone(1_000, 5.0, 48_000), 48_000)
     return {path.stem: path for path in folder.iterdir()}
@@ -61,6 +62,16 @@ def test_chosen_files_are_named_side_by_side(watched: Watched, sounds: dict[str,
         assert report.locator("html.has-script").count() == 1, "the report's own script runs in the frame"
     page.get_by_role("button", name="Remove low.wav").click()
     assert page.locator(".name").all_inner_texts() == ["high.wav"]
+    assert watched.errors == []
+
+
+def test_a_long_sound_gets_the_page_of_a_recording_with_its_script(watched: Watched, sounds: dict[str, Path]) -> None:
+    page = watched.page
+    page.set_input_files("#files", [sounds["long"]])
+    reported(page)
+    report = page.frame_locator(".report iframe")
+    expect(report.locator("#timeline")).to_be_visible(timeout=10_000)
+    assert report.locator("html.has-script").count() == 1
     assert watched.errors == []
 
 

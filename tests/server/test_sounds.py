@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import jsonschema
 import msgspec
 import numpy as np
 import pytest
 import soundfile
 from conftest import escnn, tone
+from server.conftest import Running
 from starlette.testclient import TestClient
 
 from escnn import Classifier, analyze
@@ -91,6 +93,17 @@ def test_an_analysis_comes_as_the_page_of_visualize(server: TestClient) -> None:
     assert "Content-Security-Policy" in page.text
     assert "Inside the network" in page.text
     assert "&lt;b&gt;.wav" in page.text
+
+
+def test_a_sound_longer_than_a_minute_comes_as_the_page_of_a_recording(own_process: Running) -> None:
+    url, long = f"{own_process.url}/v1/analyze", {"file": ("<b>_20240702_064404.wav", wav(tone(700, 61.0, RATE)))}
+    page = httpx.post(url, files=long, headers={"accept": "text/html"}, timeout=60)
+    assert page.status_code == 200
+    assert "Inside the network" not in page.text
+    assert 'id="timeline"' in page.text
+    assert "2024" in page.text
+    assert "<b>_2024" not in page.text
+    assert httpx.post(url, files=long, timeout=60).json()["schema"].startswith("escnn.analysis/")
 
 
 def test_without_torch_there_is_all_but_the_evidence(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

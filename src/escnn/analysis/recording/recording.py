@@ -25,6 +25,7 @@ from escnn.model.frames import EventSettings
 
 Array = NDArray[np.float32]
 MOST_EXCERPT_BYTES = 13_500_000  # of a page of 15 MB
+LONGEST_SOUND_SECONDS = 60.0  # what is longer is a recording
 LOUD_PEAK = 0.5  # of full scale: excerpts are made as loud,
 MOST_GAIN = 31.6  # but by no more than 30 dB
 FINEST_BANDS, FINEST_COLUMN_SECONDS = 64, 0.02  # of the spectrograms of excerpts

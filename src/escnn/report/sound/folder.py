@@ -14,7 +14,12 @@ from PIL import Image
 
 from escnn import files, names
 from escnn.analysis.analysis import Analysis, analyze
-from escnn.analysis.recording.recording import RecordingAnalysis, analyze_recording, lasts_longer
+from escnn.analysis.recording.recording import (
+    LONGEST_SOUND_SECONDS,
+    RecordingAnalysis,
+    analyze_recording,
+    lasts_longer,
+)
 from escnn.audio.decoding import Source
 from escnn.audio.log_mel import mel_frequencies
 from escnn.detection.clock import start_time
@@ -30,7 +35,6 @@ from escnn.report.recording.words import by_count
 from escnn.report.sound.layers import DrawnLayer
 from escnn.report.sound.page import filter_sounds, is_recording, sound_page, title
 
-LONGEST_SOUND_SECONDS = 60.0  # what is longer is a recording
 TILE_COLUMNS = 400  # of the long-term spectrogram of a recording, in the page of all
 
 

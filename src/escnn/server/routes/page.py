@@ -60,13 +60,16 @@ def _file(name: str) -> str:
 
 @functools.cache
 def _policy() -> str:
-    """Nothing but this server's own files; and, in the frame of a report, the report's style and script."""
+    """Nothing but this server's own files; and, in the frame of a report, the styles and scripts of reports."""
     style = script = ""
     try:
         from escnn.report.html import hashes
-        from escnn.report.sound.page import SCRIPTS, STYLES
+        from escnn.report.recording import page as recording
+        from escnn.report.sound import page as sound
 
-        style, script = (f" '{digest}'" for digest in hashes(STYLES, SCRIPTS))
+        for report in (sound, recording):
+            styles, scripts = hashes(report.STYLES, report.SCRIPTS)
+            style, script = f"{style} '{styles}'", f"{script} '{scripts}'"
     except ImportError:
         pass  # the light install: there are no reports
     return (

@@ -12,7 +12,9 @@ import numpy as np
 
 from escnn.analysis.analysis import Analysis, analyze
 from escnn.analysis.formats import analysis_document
+from escnn.analysis.recording.recording import LONGEST_SOUND_SECONDS, RecordingAnalysis, analyze_recording
 from escnn.audio.decoding import SoundInfo
+from escnn.detection.clock import start_time
 from escnn.errors import AudioError, EscnnError
 from escnn.inference.classifier import Classifier
 from escnn.server.model_project import inference_document
@@ -60,6 +62,8 @@ def serve(connection: Connection, model: str | None, sha256: str) -> None:
 
 def _answer(request: AnalyzeRequest, classifier: Classifier) -> Analyzed | Undecoded | Unanalyzed:
     try:
+        if request.kind == "page" and request.sound.seconds > LONGEST_SOUND_SECONDS:
+            return Analyzed(recording_of(request, classifier).to_html().encode("utf-8"))
         analysis = analyze_decoded(request, classifier)
         if request.kind == "page":
             return Analyzed(analysis.to_html(top_k=request.top_k).encode("utf-8"))
@@ -71,6 +75,17 @@ def _answer(request: AnalyzeRequest, classifier: Classifier) -> Analyzed | Undec
         return Unanalyzed(error.message, error.hint)
     except ImportError as error:
         return Unanalyzed(f"this server makes no pages: {error.name} is not installed", "ask for JSON", is_missing=True)
+
+
+def recording_of(request: AnalyzeRequest, classifier: Classifier) -> RecordingAnalysis:
+    """What a sound that is longer than a minute gets on its page: its events in time."""
+    sound = request.sound
+    samples = np.frombuffer(sound.array, dtype=np.float32)
+    begun = start_time(request.name)
+    found = analyze_recording((samples, classifier.card.audio.sample_rate), classifier, name=request.name, start=begun)
+    warnings = tuple(dict.fromkeys([*sound.warnings, *found.found.warnings]))
+    told = dataclasses.replace(found.found, seconds=sound.seconds, warnings=warnings)
+    return dataclasses.replace(found, info=SoundInfo(*sound.info), sha256=sound.sha256, found=told)
 
 
 def analyze_decoded(request: AnalyzeRequest, classifier: Classifier) -> Analysis:
