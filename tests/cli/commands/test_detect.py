@@ -106,6 +106,8 @@ def test_csv_and_raven_are_read_back_as_what_was_found(night: Path, tmp_path: Pa
     assert "start_time" in pd.read_csv(tmp_path / "events.csv").columns
     raven = pd.read_csv(tmp_path / "events.raven", sep="\t")
     assert set(raven["Low Freq (Hz)"]) == {SMALL_AUDIO.f_min}
+    times = ("Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)")
+    assert {str(raven[name].dtype) for name in times} == {"float64"}  # as crowsetta demands it
     assert set(raven["High Freq (Hz)"]) == {SMALL_AUDIO.f_max}
     streamed = list(csv.DictReader(io.StringIO(escnn("detect", night, *LOW_SCORE, "--format", "csv").stdout)))
     assert all(row["start_time"].startswith("2024-07-02T0") for row in streamed)

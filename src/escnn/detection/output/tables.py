@@ -123,8 +123,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _cell(value: Any) -> str:
     """A cell of a table separated by tabs, which has no way to hold a tab or the end of a line."""
-    text = f"{value:g}" if isinstance(value, float) and abs(value) < 1e5 else str(value)
-    return " ".join(text.split()) if isinstance(value, str) else text
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return str(round(value, 4)) if isinstance(value, float) else str(value)  # 0.0, not 0: readers tell types by it
 
 
 def _csv(documents: Documents, _: AudioConfig) -> tuple[Iterable[str], str]:
