@@ -27,8 +27,8 @@ def test_the_highest_score_is_found_wherever_the_pieces_end() -> None:
     scores[33, 2], scores[12, 1] = 0.4, 0.3
     for cut in (0, 5, 33, 34, 50):
         found = FoundEvents(0.5)
-        found.see(scores[:cut])
-        found.see(scores[cut:])
+        for piece in (scores[: cut // 2], scores[cut // 2 : cut], scores[cut:]):
+            found.see(piece)
         assert found.highest is not None
         assert (found.highest.class_id, found.highest.seconds) == (2, 16.5)
         assert found.highest.score == pytest.approx(0.4)

@@ -128,7 +128,7 @@ def analyze_recording(
         classes: labels that are asked for; none are all.
         start: its clock time, if it is known.
         device: auto, cpu, cuda or mps, where a model is opened.
-        on_progress: called now and then.
+        on_progress: called after each block while events are looked for.
         settings: fields of `EventSettings`, by default those of the model.
 
     Raises:
@@ -155,7 +155,7 @@ def analyze_recording(
         events.highest,
         recording.warnings,
     )
-    return revisit(source, found, classifier, start=start, on_progress=on_progress)
+    return revisit(source, found, classifier, start=start)
 
 
 def lasts_longer(source: Source, seconds: float, name: str | None = None) -> bool:

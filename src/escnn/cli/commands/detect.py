@@ -147,7 +147,7 @@ def detect(
         steps = detector.run(sounds, sink.before.place, advance)
         looks = None
         if wanted is not None:
-            looks = pages.Pages(console, wanted, classifier, detector, clock, class_ids, advance)
+            looks = pages.Pages(console, wanted, classifier, detector, clock, class_ids)
             looks.restore(sink.told_before(), listed)
             steps = looks.through(steps)
         for step in steps:

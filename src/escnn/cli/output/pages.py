@@ -20,7 +20,7 @@ from escnn.detection.detector import Detector, Event, Step
 from escnn.detection.frame_scores import Recording
 from escnn.detection.output.formats import EVENT, RECORDING
 from escnn.errors import AudioError, UsageError
-from escnn.inference.classifier import Classifier, OnProgress, Progress
+from escnn.inference.classifier import Classifier
 from escnn.inference.prediction import Failure
 from escnn.report.recording.folder import PAGE, save_recording
 from escnn.report.recordings.page import recordings_page
@@ -73,12 +73,11 @@ class Pages:
         detector: Detector,
         clock: ClockSettings,
         class_ids: Sequence[int],
-        on_progress: OnProgress | None = None,
     ) -> None:
         """`class_ids` are the classes that are asked for; none are all."""
         self._console, self._wanted, self._clock = console, wanted, clock
         self._classifier, self._settings = classifier, detector.settings
-        self._class_ids, self._on_progress = tuple(class_ids), on_progress
+        self._class_ids = tuple(class_ids)
         self._events = self._nothing_yet()
         self._is_whole = True  # whether all scores of the recording at hand were seen
         self._summaries: list[RecordingSummary] = []
@@ -156,9 +155,9 @@ class Pages:
         if self._wanted.one or self._wanted.each:
             folder = self._wanted.folder if self._wanted.one else self._wanted.folder / self._name_of(recording)
             try:
-                analysis = revisit(
-                    recording.source, found, self._classifier, start=start, on_progress=self._advance(recording)
-                )
+                if not self._console.is_animated:  # where a bar is drawn, it stays
+                    self._console.message(f"{recording.name}: making its page")
+                analysis = revisit(recording.source, found, self._classifier, start=start)
                 index = "" if self._wanted.one else f"../{INDEX}"
                 self._page = save_recording(analysis, folder, command=sys.argv[1:], index=index)
                 page = f"{folder.name}/{PAGE}"
@@ -166,13 +165,6 @@ class Pages:
                 self._console.error(error)
                 self._gone = True
         self._summaries.append(summarized(found, start, page))
-
-    def _advance(self, recording: Recording) -> OnProgress:
-        def advance(progress: Progress) -> None:
-            if self._on_progress is not None:
-                self._on_progress(dataclasses.replace(progress, sounds=recording.number))
-
-        return advance
 
     def _name_of(self, recording: Recording) -> str:
         folder = names.folder_name(Path(title(recording.name)).stem, self._taken)
