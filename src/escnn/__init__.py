@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from escnn.audio.decoding import Waveform, load_audio
     from escnn.detection.detections import Detections, detect
     from escnn.detection.detector import Event
+    from escnn.evaluation.annotations.evaluation import DetectionEvaluation
+    from escnn.evaluation.annotations.protocol import evaluate_annotations
     from escnn.evaluation.evaluation import Evaluation
     from escnn.evaluation.protocol import evaluate, evaluate_runs
     from escnn.inference.classifier import Classifier
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "analysis.analysis",
     "Classifier": "inference.classifier",
+    "DetectionEvaluation": "evaluation.annotations.evaluation",
     "Detections": "detection.detections",
     "EpochMetrics": "runs.run",
     "Evaluation": "evaluation.evaluation",
@@ -39,6 +42,7 @@ _HOMES = {
     "cross_validate": "training.pipeline",
     "detect": "detection.detections",
     "evaluate": "evaluation.protocol",
+    "evaluate_annotations": "evaluation.annotations.protocol",
     "evaluate_runs": "evaluation.protocol",
     "load_audio": "audio.decoding",
     "resume": "training.pipeline",
@@ -46,8 +50,8 @@ _HOMES = {
 }
 __all__ = [  # noqa: RUF022 - in the order of the imports above
     "Analysis", "analyze", "RecordingAnalysis", "analyze_recording", "Waveform", "load_audio", "Detections", "Event",
-    "detect", "Evaluation", "evaluate", "evaluate_runs", "Classifier", "Failure", "Prediction", "EpochMetrics", "Run",
-    "TrainConfig", "cross_validate", "resume", "train", "__version__",
+    "detect", "DetectionEvaluation", "evaluate_annotations", "Evaluation", "evaluate", "evaluate_runs", "Classifier",
+    "Failure", "Prediction", "EpochMetrics", "Run", "TrainConfig", "cross_validate", "resume", "train", "__version__",
 ]  # fmt: skip
 
 

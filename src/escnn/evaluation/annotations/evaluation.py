@@ -203,6 +203,11 @@ class DetectionEvaluation:
 
         return detection_page(self, precision, command)
 
+    def _repr_html_(self) -> str:
+        from escnn.report.html import in_frame
+
+        return in_frame(self.to_html())
+
 
 def _figures(counts: DetectionMetrics) -> list[float]:
     precision = counts.precision if counts.claims else math.nan

@@ -28,11 +28,11 @@ ONSET_SCORES = tuple(round(0.05 * step, 2) for step in range(1, 20))  # of curve
 
 
 def evaluate_annotations(
-    annotations: Path,
+    annotations: Path | str,
     recordings: Sequence[str | Path] = (),
     model: Path | str | Classifier | None = None,
     *,
-    label_map: Path | None = None,
+    label_map: Path | str | None = None,
     thresholds: Mapping[str, float] | None = None,
     device: str = "auto",
     on_progress: Callable[[Progress], None] | None = None,
@@ -42,6 +42,8 @@ def evaluate_annotations(
 
     Measured are the classes that the table names and the model has. Where recordings are given, those without a row are
     taken for recordings without such an event.
+
+    >>> evaluate_annotations("heard.csv").per_class()  # doctest: +SKIP
 
     Args:
         annotations: a selection table of Raven, a label track of Audacity, or CSV.
@@ -57,12 +59,12 @@ def evaluate_annotations(
         UsageError: there is no such table, or nothing in it that can be measured.
         ModelError: there is no model, or a damaged one.
     """
-    table = read_table(annotations)
+    table = read_table(Path(annotations))
     classifier = model if isinstance(model, Classifier) else Classifier.load(model, device=device)
     card = classifier.card
     chosen, own = event_settings(card, settings), dict(thresholds or {})
     by_class = class_thresholds(classifier, own)
-    labels = LabelMap(card.labels) if label_map is None else read_map(label_map, card.labels)
+    labels = LabelMap(card.labels) if label_map is None else read_map(Path(label_map), card.labels)
     sounds, missing = (list(recordings), ()) if recordings else _recordings_of(table)
     placed, unplaced = place_rows(table, [str(sound) for sound in sounds])
     unknown = Counter(row.label for row in table.rows if labels(row.label) is None and row.label not in labels.given)
