@@ -29,6 +29,16 @@ def excerpts_of(html: str) -> dict[int, Any]:
     return {int(number): json.loads(text) for number, text in found}
 
 
+@pytest.mark.parametrize(("lowest", "shown"), [(0.2127, 212), (0.99, 300)])
+def test_no_event_is_hidden_at_first_where_a_class_has_a_threshold_of_its_own(lowest: float, shown: int) -> None:
+    events = [replace(event, score=max(0.99, event.score)) for event in made_up_events(5)]
+    analysis = recording_of([*events[:-1], replace(events[-1], score=lowest)])
+    assert analysis.found.settings.onset_score == 0.3
+    html = render(analysis)
+    assert data_of(html)["least"] == shown / 1000
+    assert f'min="{shown}"' in html
+
+
 def test_the_data_are_the_events() -> None:
     analysis = recording_of(made_up_events(144))
     data = data_of(render(analysis))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -87,6 +88,12 @@ class RecordingAnalysis:
         """How many events of each label were found, the most frequent first; those that were not kept among them."""
         counts, labels = self.found.counts, self.card.labels
         return {labels[class_id]: counts[class_id] for class_id in sorted(counts, key=lambda k: (-counts[k], k))}
+
+    @property
+    def least_score(self) -> float:
+        """That every event reaches: the onset score, or less where classes have thresholds of their own."""
+        lowest = min((event.score for event in self.events), default=1.0)
+        return min(self.found.settings.onset_score, math.floor(1000 * lowest) / 1000)
 
     def to_html(self, *, command: Sequence[str] = ()) -> str:
         """The page of the recording, as one HTML file of at most 15 MB; `command` is shown as typed."""

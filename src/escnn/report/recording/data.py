@@ -55,7 +55,7 @@ def island(analysis: RecordingAnalysis, title: str, found_lanes: Sequence[dict[s
             if analysis.start is None
             else round(moment(analysis.start, 0.0).replace(tzinfo=UTC).timestamp() * 1000),
             "offsets": offsets(analysis.start, analysis.seconds),
-            "least": analysis.found.settings.onset_score,
+            "least": analysis.least_score,
             "heard": [audio.f_min, audio.f_max],
             "lanes": found_lanes,
             "events": {
