@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from server.test_sounds import RATE, SILENCE, SOUND, WAV, wav
 from starlette.testclient import TestClient
 
 from escnn.detection.output.formats import schema
+from escnn.server.routes.events import LinesResponse
 
 ASKED = {"min_score": 0.1, "merge_seconds": 0}  # what random weights reach
 
@@ -135,3 +137,23 @@ def test_what_takes_too_long_ends_with_a_line_that_says_so(small_model: Path, mo
     lines = lines_of(answer)
     assert [line.get("schema") for line in lines] == ["escnn.event/1", None]
     assert lines[1]["error"]["code"] == "busy"
+
+
+def test_no_line_is_found_for_a_client_that_has_left() -> None:
+    found = 0
+
+    async def endless() -> AsyncIterator[dict[str, Any]]:
+        nonlocal found
+        while True:
+            found += 1
+            await asyncio.sleep(0)
+            yield {"line": found}
+
+    async def left() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None: ...
+
+    response = LinesResponse(endless(), AsyncExitStack())
+    asyncio.run(asyncio.wait_for(response({"type": "http"}, left, send), 5))  # type: ignore[arg-type]
+    assert found < 10

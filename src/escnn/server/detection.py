@@ -11,7 +11,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from escnn.detection.detector import event_of, event_settings
-from escnn.detection.events import EventFinder
+from escnn.detection.events import EventFinder, Run
 from escnn.detection.frame_scores import Recording, read_frame_scores
 from escnn.detection.output.formats import DetectionSettings, event_document, recording_document
 from escnn.inference.classifier import Classifier
@@ -60,15 +60,20 @@ def _lines(
     classifier: Classifier, wanted: EventsWanted, samples: NDArray[np.float32], recording: Recording
 ) -> Iterator[dict[str, Any]]:
     card, count = classifier.card, 0
-    finder = EventFinder.of(wanted.settings, len(card.labels), card.frame_seconds)
-    pieces = (samples[first : first + PIECE_SAMPLES] for first in range(0, len(samples), PIECE_SAMPLES))
-    for part in read_frame_scores(pieces, classifier.runtime):
-        for class_id, run in finder.feed(part.scores):
-            if not wanted.class_ids or class_id in wanted.class_ids:
-                count += 1
-                yield event_document(recording.name, event_of(card, class_id, run, part.heard_seconds), None, None)
-    for class_id, run in finder.end():
+    for class_id, run, seconds in _runs(classifier, wanted.settings, samples, recording.seconds):
         if not wanted.class_ids or class_id in wanted.class_ids:
             count += 1
-            yield event_document(recording.name, event_of(card, class_id, run, recording.seconds), None, None)
+            yield event_document(recording.name, event_of(card, class_id, run, seconds), None, None)
     yield recording_document(recording, count, card, wanted.described(classifier), None)
+
+
+def _runs(
+    classifier: Classifier, settings: EventSettings, samples: NDArray[np.float32], seconds: float
+) -> Iterator[tuple[int, Run, float]]:
+    """The events, with their class ids and how much of the sound was known when they were found."""
+    card = classifier.card
+    finder = EventFinder.of(settings, len(card.labels), card.frame_seconds)
+    pieces = (samples[first : first + PIECE_SAMPLES] for first in range(0, len(samples), PIECE_SAMPLES))
+    for part in read_frame_scores(pieces, classifier.runtime):
+        yield from ((*found, part.heard_seconds) for found in finder.feed(part.scores))
+    yield from ((*found, seconds) for found in finder.end())
