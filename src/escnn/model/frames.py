@@ -43,7 +43,7 @@ class FrameHeadConfig(Settings, frozen=True):
 class EventSettings(Settings, frozen=True):
     """When scores make an event: see `detection.events`."""
 
-    onset_score: Annotated[float, between(0.0, 1.0)] = 0.6
+    onset_score: Annotated[float, between(0.0, 1.0)] = 0.65
     offset_share: Annotated[float, between(0.0, 1.0)] = 0.5  # the offset score as a share of the onset score
     min_seconds: Annotated[float, between(0.0, 60.0)] = 0.0  # what is shorter is left out
     merge_seconds: Annotated[float, between(0.0, 60.0)] = 1.0  # events of a class less than that apart are one

@@ -41,6 +41,7 @@ def test_a_mixture_is_a_function_of_its_generator(windows: Windows) -> None:
 
 def test_targets_say_when_a_class_sounds(windows: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FAINTEST_DB", 24.0)  # loud enough to see each of them in the log-mel
+    monkeypatch.setattr(module, "OTHER_SHARE", 0.0)
     low = slice(*np.searchsorted(np.linspace(0, 32, 33), [2, 8]))
     seen = 0
     for decibels, targets in drawn(windows, 60):
@@ -69,6 +70,25 @@ def test_a_share_of_the_mixtures_holds_nothing_to_name(windows: Windows) -> None
     assert any(targets.any() for _, targets in drawn(windows, 20, nothing=0.0))
     levels = [level_db(10 ** (decibels / 10)) for decibels, _ in drawn(windows, 20, nothing=1.0)]
     assert module.LOWEST_DB - 1 < min(levels) < max(levels) < module.HIGHEST_DB + 1
+
+
+def test_other_sounds_are_stretches_and_are_never_a_target(windows: Windows, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixtures = Mixtures(windows, 2, SMALL_AUDIO)
+    other = np.full((32, 5 * mixtures.frames), -80, np.float32)
+    other[10:14] = np.linspace(-60, 0, other.shape[1])  # in bands where no class sounds, louder and louder
+
+    def of(share: float, **options: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        monkeypatch.setattr(module, "OTHER_SHARE", share)
+        return [mixtures.draw(np.random.default_rng(seed), [other], **options) for seed in range(40)]
+
+    def heard(drawn: list[tuple[np.ndarray, np.ndarray]]) -> float:
+        return float(np.mean([(decibels[11:13].mean() > decibels[16:24].mean() + 3) for decibels, _ in drawn]))
+
+    assert heard(of(1.0)) > heard(of(0.0)) + 0.3
+    rises = [np.ptp(decibels[5:19].max(axis=0)) for decibels, _ in of(0.0, nothing=1.0)]
+    assert np.median(rises) == pytest.approx(60 / 5, abs=4)  # a fifth of it, not all of it
+    assert all(set(np.unique(targets)) <= {0.0, 1.0} for _, targets in of(1.0))
+    assert not any(targets.any() for _, targets in of(1.0, nothing=1.0))
 
 
 def test_parts_are_where_it_sounds_the_longest_first() -> None:

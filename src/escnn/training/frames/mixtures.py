@@ -26,6 +26,7 @@ LOWEST_DB, HIGHEST_DB = -65.0, -25.0  # level of a background
 FAINTEST_DB, LOUDEST_DB = -2.0, 25.0  # level of an event over the background
 LOUDEST_EVENT_DB = 30.0  # by which an event's clip is made louder at most: its noise comes along
 EVENT_COUNTS = (0, 1, 1, 2, 2, 3, 4)  # drawn from
+OTHER_SHARE, LOUDEST_OTHER_DB = 0.2, 12.0  # of the mixtures also hold a sound of no class, so loud at most
 NOISE_SHARE = 0.15  # of the backgrounds: noise in place of a clip
 EQUALIZER_DB, EQUALIZER_KNOTS, SHIFT_MELS = 3.0, 6, 4
 
@@ -63,24 +64,29 @@ class Mixtures:
 
         Args:
             rng: what is drawn from.
-            others: log-mels (mels, frames) of sounds of no class, as long as a mixture.
+            others: log-mels (mels, frames) of sounds of no class, as long as a mixture or longer.
             nothing: share of the mixtures that hold only these.
         """
         if others and rng.random() < nothing:
-            other = others[int(rng.integers(len(others)))]
-            level = rng.uniform(LOWEST_DB, HIGHEST_DB) - level_db(_power(other))
-            return self._floored(other + np.float32(level)), np.zeros((self.classes, self.frames), np.float32)
+            other = self._other(others, rng)
+            gain = rng.uniform(LOWEST_DB, HIGHEST_DB) - level_db(other)
+            decibels = _decibels(other) + np.float32(gain)
+            return self._floored(decibels), np.zeros((self.classes, self.frames), np.float32)
         targets = np.zeros((self.classes, self.frames), np.float32)
         level = float(rng.uniform(LOWEST_DB, HIGHEST_DB))
         background, class_id = self._background(rng)
         if class_id is not None:
             targets[class_id] = 1
         power = background * np.float32(10 ** ((level - level_db(background)) / 10))
+        if others and rng.random() < OTHER_SHARE:
+            other = self._other(others, rng)
+            gain = level + float(rng.uniform(FAINTEST_DB, LOUDEST_OTHER_DB)) - level_db(other)
+            power += other * np.float32(10 ** (gain / 10))
         for _ in range(int(rng.choice(EVENT_COUNTS))):
             index = int(rng.integers(len(self.windows)))
             parts = self._parts[index]
             first, last = parts[int(rng.integers(len(parts)))]
-            event = _power(self._varied(index, rng)[:, first:last])
+            event = _power(self._varied(self.windows[index], rng)[:, first:last])
             length = event.shape[1]
             start = int(rng.integers(-(length // 2), self.frames - length // 2))
             inside = slice(max(0, -start), min(length, self.frames - start))
@@ -90,7 +96,7 @@ class Mixtures:
             there = slice(start + inside.start, start + inside.stop)
             power[:, there] += event[:, inside] * np.float32(10 ** (gain / 10))
             targets[self.windows.class_ids[index], there] = 1
-        return self._floored(10 * np.log10(power + np.float32(1e-20))), targets
+        return self._floored(_decibels(power)), targets
 
     def _background(self, rng: Rng) -> tuple[Array, int | None]:
         """The powers of a clip that sounds throughout, over and over, with its class; or those of noise."""
@@ -99,16 +105,22 @@ class Mixtures:
             grain = rng.standard_normal((self.audio.n_mels, self.frames), dtype=np.float32) * np.float32(5.6)
             return _power(tilt + grain), None
         index = self._continuous[int(rng.integers(len(self._continuous)))]
-        clip = _power(self._varied(index, rng))
+        clip = _power(self._varied(self.windows[index], rng))
         first = int(rng.integers(clip.shape[1]))
         repeats = math.ceil((first + self.frames) / clip.shape[1])
         return np.tile(clip, repeats)[:, first : first + self.frames], int(self.windows.class_ids[index])
 
-    def _varied(self, index: int, rng: Rng) -> Array:
-        """A window through another microphone, a little higher or lower."""
+    def _other(self, others: Sequence[Array], rng: Rng) -> Array:
+        """The powers of a stretch of a sound of no class."""
+        other = others[int(rng.integers(len(others)))]
+        first = int(rng.integers(other.shape[1] - self.frames + 1))
+        return _power(self._varied(other[:, first : first + self.frames], rng))
+
+    def _varied(self, window: NDArray[np.floating], rng: Rng) -> Array:
+        """Decibels through another microphone, a little higher or lower."""
         knots = rng.normal(0, EQUALIZER_DB, EQUALIZER_KNOTS)
         curve = np.interp(np.linspace(0, EQUALIZER_KNOTS - 1, self.audio.n_mels), range(EQUALIZER_KNOTS), knots)
-        varied: Array = self.windows[index].astype(np.float32) + curve.astype(np.float32)[:, None]
+        varied: Array = window.astype(np.float32) + curve.astype(np.float32)[:, None]
         shift = int(rng.integers(-SHIFT_MELS, SHIFT_MELS + 1))
         varied = np.roll(varied, shift, axis=0)
         varied[: max(0, shift)] = self.audio.floor_db
@@ -144,6 +156,11 @@ def is_continuous(decibels: NDArray[np.floating]) -> bool:
 def level_db(power: Array) -> float:
     """The level of a sound whose powers are (mels, frames): of the sum over mels, averaged over time."""
     return 10 * math.log10(float(power.sum(axis=0).mean()) + 1e-20)
+
+
+def _decibels(power: Array) -> Array:
+    decibels: Array = 10 * np.log10(power + np.float32(1e-20))
+    return decibels
 
 
 def _power(decibels: Array) -> Array:

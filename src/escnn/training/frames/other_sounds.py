@@ -20,6 +20,7 @@ Array = NDArray[np.float32]
 Rng = np.random.Generator
 
 COUNT = 24  # of noises, and of speeches
+OTHER_SECONDS = 30.0  # of each: mixtures hold stretches of them
 SPEECH_SECONDS = 60.0  # that espeak-ng may take
 VOICES = ("en+m2", "en+m4", "en+m7", "en+f3", "en+f5", "en-us+m1", "de+f2", "fr+m3", "es+f1", "it+m6")
 PHRASES = (

@@ -26,8 +26,8 @@ from escnn.model.frames import EventSettings, FrameRecord, geometry
 from escnn.network.frame_head import FrameHead, last_stages
 from escnn.network.resnet import ResNet
 from escnn.runs.settings import FramesConfig, TrainConfig
-from escnn.training.frames.mixtures import MIXTURE_SECONDS, Mixtures, Windows
-from escnn.training.frames.other_sounds import COUNT, other_sounds
+from escnn.training.frames.mixtures import Mixtures, Windows
+from escnn.training.frames.other_sounds import COUNT, OTHER_SECONDS, other_sounds
 from escnn.training.muon import Muon
 from escnn.training.optimizers import follow_schedule
 from escnn.training.state import STATE_FILE, seed_of, seeded
@@ -68,7 +68,7 @@ class FrameTrainer:
         self._normalization = normalization
         settings = config.frames
         self._mixtures = Mixtures(windows, len(labels), config.audio)
-        self._others = other_sounds(config.audio, MIXTURE_SECONDS, tuple(labels), config.seed)
+        self._others = other_sounds(config.audio, OTHER_SECONDS, tuple(labels), config.seed)
         with seeded(config.seed, "frame head"):
             self.head = FrameHead(config.model, settings.head, len(labels), config.audio.n_mels, settings.dropout)
         self.head.to(device)
