@@ -162,9 +162,9 @@ def summed_up(rows: Sequence[tuple[Scene, list[Span]]]) -> dict[str, Any]:
     }
 
 
-def table(figures: dict[str, Any], seed: str = "") -> list[str]:
+def table(figures: dict[str, Any]) -> list[str]:
     """The figures as rows of the table in ``detection.md``."""
-    ways = {"windows": "windows", "one_pass": "without a head", "head": f"**`detect`**{seed}"}
+    ways = {"windows": "windows", "one_pass": "without a head", "head": "**`detect`**"}
     kinds = {"scenes": "soundscapes", "reverberant": "reverberant", "quiet": "quiet", "nothing": "nothing"}
     lines = []
     for kind, name in kinds.items():
@@ -175,6 +175,20 @@ def table(figures: dict[str, Any], seed: str = "") -> list[str]:
                 shares = (row[key] for key in ("segment_f1", "event_f1", "found", "found_10_db", "precision"))
                 cells = [f"{share:.2f}" for share in shares]
             lines.append(f"| {name} | {of_way} | {' | '.join(cells)} | {row['false_alarms_an_hour']:.0f} |")
+    return lines
+
+
+def table_of_seeds(document: dict[str, Any]) -> list[str]:
+    """What other heads find, that differ by their seed alone, as rows of a table in ``detection.md``."""
+    lines = []
+    for seed, name in enumerate(("default", "default_seed_1", "default_seed_2")):
+        of_head = {kind: document[name][kind]["head"] for kind in ("scenes", "reverberant", "quiet", "nothing")}
+        scenes, rooms = of_head["scenes"], of_head["reverberant"]
+        shares = [scenes[key] for key in ("segment_f1", "event_f1", "found_10_db", "precision")]
+        shares += [rooms["segment_f1"], rooms["event_f1"]]
+        alarms = [of_head[kind]["false_alarms_an_hour"] for kind in ("scenes", "quiet", "nothing")]
+        cells = [str(seed), *(f"{share:.2f}" for share in shares), *(f"{alarm:.0f}" for alarm in alarms)]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -55,11 +55,11 @@ def test_the_bundled_model_has_the_settings_of_the_default() -> None:
 def test_the_table_of_detection_is_that_of_its_figures() -> None:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
-        from soundscapes import table
+        from soundscapes import table, table_of_seeds
     finally:
         sys.path.pop(0)
     text = (ROOT / "benchmarks" / "detection.md").read_text("utf-8").splitlines()
-    for line in table(figures("detection")["default"]):
+    for line in (*table(figures("detection")["default"]), *table_of_seeds(figures("detection"))):
         assert line in text, line
 
 
