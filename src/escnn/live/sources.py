@@ -38,6 +38,7 @@ class LiveSource(Protocol):
     name: str
     pcm: PcmFormat
     is_away: bool  # nothing comes, as the device is not there
+    overruns: int  # how often the sound system itself has lost some of the sound
 
     def next(self, seconds: float) -> Piece | None:
         """The next piece; None if none comes within so many `seconds`.
@@ -54,7 +55,7 @@ class LiveSource(Protocol):
 class PipeSource:
     """PCM from a pipe, WAV or raw. Whoever writes into it waits where the network is behind."""
 
-    is_away = False
+    is_away, overruns = False, 0
 
     def __init__(self, stream: BinaryIO, pcm: PcmFormat | None = None, name: str = "-") -> None:
         """`pcm` says how raw samples are written; None is WAV, whose header is waited for.

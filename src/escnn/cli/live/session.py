@@ -77,6 +77,9 @@ class Session:
         except EOFError:
             pass
         self._end_sound()
+        if source.overruns:
+            times = "once" if source.overruns == 1 else f"{source.overruns} times"
+            self._warn(f"{source.name}: the sound system lost some of the sound {times}")
         recording = Recording(b"", source.name, seconds=self._seconds())
         recording.warnings = tuple(self._warnings)
         began = None if self._began is None else self._began.isoformat(timespec="milliseconds")
