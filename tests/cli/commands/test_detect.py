@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,23 @@ def test_what_cannot_be_is_refused(
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert said in refused.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"night"}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_pipe_is_written_into_and_is_still_there(night: Path, tmp_path: Path, kind: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+    reader.start()
+    assert escnn("detect", night, *LOW_SCORE, "--format", kind, "--out", pipe).exit_code == 3
+    reader.join()
+    assert pipe.is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["night", "pipe"]
+    assert got[0].splitlines() == escnn("detect", night, *LOW_SCORE, "--format", kind).stdout.splitlines()
+    for refused in (["--resume"], ["--format", "raven"], ["--force", "--format", "parquet"]):
+        assert escnn("detect", night, "--out", pipe, *refused).exit_code == 2
+        assert pipe.is_fifo()
 
 
 def test_what_is_there_is_not_replaced_unless_asked(night: Path, tmp_path: Path) -> None:

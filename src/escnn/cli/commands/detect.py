@@ -126,8 +126,8 @@ def detect(
     by_class = class_thresholds(classifier, by_label)
     fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone), by_class)
     detector = Detector(classifier, settings, class_ids, thresholds=by_class)
-    on_stdout = out is None and output_format is EventFormat.CSV
-    times = on_stdout and any(clock.start_of(str(name), number, name) for number, name in enumerate(listed))
+    as_found = events.is_stream(out) and output_format is EventFormat.CSV
+    times = as_found and any(clock.start_of(str(name), number, name) for number, name in enumerate(listed))
     with (
         events.sink(
             console,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,19 @@ from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
 
 
+def is_stream(out: Path | None) -> bool:
+    """Whether lines go out and none comes back: stdout, or a pipe or a device, which nothing takes the place of."""
+    return out is None or (out.exists() and not out.is_file() and not out.is_dir())
+
+
 def check_output(out: Path | None, output_format: EventFormat, recordings: int, *, force: bool, resume: bool) -> None:
     """Refuse, before any work is done, what cannot be or would lose what a stopped command had found."""
-    if out is None and output_format not in (EventFormat.JSONL, EventFormat.CSV):
+    if is_stream(out) and output_format not in (EventFormat.JSONL, EventFormat.CSV):
         raise UsageError(f"--format {output_format}: a table is written into a file", hint="add --out FILE")
-    if resume and (out is None or force):
+    if resume and (is_stream(out) or force):
         raise UsageError("--resume goes on with a file", hint="add --out FILE; no --force")
     tables.check_table(output_format.value, recordings)
-    if out is not None and output_format is not EventFormat.JSONL and not (force or resume):
+    if out is not None and not is_stream(out) and output_format is not EventFormat.JSONL and not (force or resume):
         begun = _journal_of(out)
         if begun.exists():
             raise OutputError(
@@ -170,8 +176,14 @@ def sink(
     """Lines on stdout, with columns of clock times if there are `times`; or in the file `out`, which goes on with what
     it holds if it is to `resume`. `clips` opens the folder of clips, given the lines that there are.
     """
-    if out is None:
-        yield Sink(console, card, settings, _on_stdout(console, output_format, times=times), None, clips([]))
+    if out is None or is_stream(out):
+        with ExitStack() as stack:
+            # CSV is always UTF-8, as files are
+            encoding = None if output_format is EventFormat.JSONL else "utf-8"
+            line: Callable[[str], None] = functools.partial(console.result, encoding=encoding)
+            if out is not None:
+                line = stack.enter_context(files.appended_lines(out))
+            yield Sink(console, card, settings, _as_found(line, output_format, times=times), None, clips([]))
         return
     as_table = output_format is not EventFormat.JSONL
     path = _journal_of(out) if as_table else out
@@ -191,13 +203,16 @@ def _journal_of(out: Path) -> Path:
     return files.beside(out.resolve(), "journal")
 
 
-def _on_stdout(console: Console, output_format: EventFormat, *, times: bool) -> Callable[[dict[str, Any]], None]:
+def _as_found(
+    line: Callable[[str], None], output_format: EventFormat, *, times: bool
+) -> Callable[[dict[str, Any]], None]:
+    """What writes a document by handing on each `line`."""
     if output_format is EventFormat.JSONL:
-        return lambda document: console.result(json.dumps(document))
-    console.result(next(tables.csv_lines([], times=times)), encoding="utf-8")
+        return lambda document: line(json.dumps(document))
+    line(next(tables.csv_lines([], times=times)))
 
     def write(document: dict[str, Any]) -> None:
-        for line in list(tables.csv_lines([document], times=times))[1:]:
-            console.result(line, encoding="utf-8")
+        for row in list(tables.csv_lines([document], times=times))[1:]:
+            line(row)
 
     return write
