@@ -186,6 +186,16 @@ def test_where_there_are_no_locks_work_goes_on(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "out").read_text() == "all the same"
 
 
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for write in (lambda: files.write_text(pipe, "a"), lambda: files.write_json(pipe, {})):
+        with pytest.raises(OutputError, match="a pipe or a device"):
+            write()
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def test_lines_are_added_one_by_one(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "out.jsonl"
     with files.appended_lines(target) as append:

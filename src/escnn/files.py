@@ -25,6 +25,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     When the block raises, `target` is as it was before and nothing is left beside it. A disk that is full or a folder
     that may not be written becomes an `OutputError`, and so does any other `OSError` of the block.
     """
+    with writing(target):
+        if target.exists() and not target.is_file() and not target.is_dir():
+            raise OutputError(f"{target}: is a pipe or a device, whose place no file takes", hint="name a file")
     with writing(target), _part_beside(target) as part:
         mode = part.stat().st_mode
         yield part
