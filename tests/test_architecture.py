@@ -95,9 +95,9 @@ def test_the_names_that_are_handed_out_are_these() -> None:
     code = "import sys, escnn; print(*sorted(escnn.__all__)); print(any(m in sys.modules for m in ('numpy', 'torch')))"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert printed.splitlines() == [
-        "Analysis Classifier Detections EpochMetrics Evaluation Event Failure Prediction RecordingAnalysis Run "
-        "TrainConfig Waveform __version__ analyze analyze_recording cross_validate detect evaluate evaluate_runs "
-        "load_audio resume train",
+        "Analysis Classifier DetectionEvaluation Detections EpochMetrics Evaluation Event Failure Prediction "
+        "RecordingAnalysis Run TrainConfig Waveform __version__ analyze analyze_recording cross_validate detect "
+        "evaluate evaluate_annotations evaluate_runs load_audio resume train",
         "False",
     ]
     assert all(callable(getattr(escnn, name)) for name in escnn.__all__ if name != "__version__")

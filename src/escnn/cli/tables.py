@@ -81,6 +81,8 @@ def detection_lines(document: Mapping[str, Any], *, terminal: bool) -> Iterator[
                 cells = [f"{row['score']:.2f}", f"{row['precision']:.2f}", f"{row['recall']:.2f}", str(row["reported"])]
             rows.append([label, *cells])
         wanted = f"threshold for precision {document['thresholds']['precision']:g}"
+        if any(row is None for row in document["thresholds"]["classes"].values()):
+            yield "none: no score up to 0.95 is as often right, or fewer than 5 events were reported with it"
         yield draw(["class", wanted, "precision", "recall", "reported"], rows, terminal=terminal)
 
 

@@ -63,7 +63,8 @@ class PipeSource:
         Raises:
             AudioError: it is no WAV.
         """
-        self.name, self._stream = name, stream
+        # Unbuffered: a thread that waits in a buffered read keeps its lock, which Python cannot take away at its end.
+        self.name, self._stream = name, getattr(stream, "raw", stream)
         self._left: int | None = None  # bytes of the sound that are to come; None: nobody knows
         if pcm is None:
             pcm, self._left = read_wav_header(self._exactly, name)

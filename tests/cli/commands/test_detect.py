@@ -5,6 +5,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -295,6 +297,7 @@ def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: P
     begun = tmp_path / "begun"
     begun.mkdir()
     (begun / ".clips.csv.d647edc2.0123abcd.part").touch()
+    (tmp_path / "b.jsonl").touch()
     resumed = ["detect", night, *LOW_SCORE, "--out", tmp_path / "b.jsonl", "--clips", begun, "--resume"]
     assert escnn(*resumed).exit_code == 3
     assert {path.name for path in begun.iterdir()} == {name for name in whole if not name.endswith(".png")}
@@ -307,6 +310,59 @@ def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: P
             (folder / name).write_bytes(whole[name])  # what belongs to recordings that were ended is there
         assert escnn(*command, "--resume").exit_code == 3
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_clips_of_another_detection_are_neither_gone_on_with_nor_removed(night: Path, tmp_path: Path) -> None:
+    one, other = night / "A_20240702_064404.wav", night / "B_20240702_070000.wav"
+    folder, out = tmp_path / "clips", tmp_path / "a.jsonl"
+    assert escnn("detect", one, *LOW_SCORE, "--out", out, "--clips", folder).exit_code == 0
+    table = folder / "clips.csv"
+    table.write_text(table.read_text().replace(",low,", ",corrected,"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    new = escnn("detect", other, *LOW_SCORE, "--out", tmp_path / "b.jsonl", "--clips", folder, "--resume")
+    assert new.exit_code == 7
+    assert escnn("detect", other, *LOW_SCORE, "--out", tmp_path / "b.jsonl").exit_code == 0
+    with_clips = escnn("detect", other, *LOW_SCORE, "--out", tmp_path / "b.jsonl", "--clips", folder, "--resume")
+    assert with_clips.exit_code == 7
+    assert "of another detection" in with_clips.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    late = escnn("detect", other, *LOW_SCORE, "--out", tmp_path / "b.jsonl", "--clips", tmp_path / "c", "--resume")
+    assert late.exit_code == 7
+    assert "no clips of what was found before" in late.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "clips.csv").write_text("filename,label\nkeep.wav,dog\n")
+    foreign = ["--out", out, "--clips", tmp_path / "mine", "--resume"]
+    assert escnn("detect", one, *LOW_SCORE, *foreign).exit_code == 7
+    assert (tmp_path / "mine" / "clips.csv").read_text() == "filename,label\nkeep.wav,dog\n"
+
+
+@pytest.mark.parametrize("option", ["--clips", "--page"])
+def test_two_do_not_write_into_one_folder(night: Path, tmp_path: Path, option: str) -> None:
+    folder = tmp_path / "folder"
+    code = "import sys; from pathlib import Path; from escnn import files\n"
+    code += "with files.claimed(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    held = [sys.executable, "-c", code, str(folder.resolve())]
+    with subprocess.Popen(held, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        refused = escnn("detect", night, *LOW_SCORE, option, folder)
+        other.communicate()
+    assert refused.exit_code == 7
+    assert "another process" in refused.stderr
+    assert not folder.exists()
+    assert escnn("detect", night, *LOW_SCORE, option, folder).exit_code == 3
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_resume_neither_replaces_a_table_nor_takes_stdin_for_done(night: Path, tmp_path: Path) -> None:
+    out = tmp_path / "events.csv"
+    out.write_text("precious")
+    refused = escnn("detect", night, "--format", "csv", "--out", out, "--resume")
+    assert refused.exit_code == 7
+    assert out.read_text() == "precious"
+    stdin = escnn("detect", "-", "--out", tmp_path / "s.jsonl", "--resume", stdin=b"")
+    assert stdin.exit_code == 2
+    assert "stdin" in stdin.stderr
 
 
 def test_clips_of_stdin_and_of_a_recording_that_is_named(night: Path, tmp_path: Path) -> None:

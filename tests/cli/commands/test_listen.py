@@ -283,6 +283,25 @@ def test_a_signal_ends_it_with_all_that_is_known(model: Path, tmp_path: Path, nu
     assert b"Traceback" not in said
 
 
+def test_a_signal_ends_it_though_the_recorder_goes_on(model: Path) -> None:
+    process = started("-", "--rate", 44_100, "-q", *LOW_SCORE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(np.zeros(44_100, "<i2").tobytes() + SOUND)
+    process.stdin.flush()
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)  # and the pipe stays open
+    until = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    assert process.returncode == 143
+    assert process.stderr is not None
+    said = process.stderr.read()
+    assert b"Fatal" not in said
+    assert b"leaked" not in said
+    process.stdin.close()
+
+
 def test_a_reader_that_has_seen_enough_ends_it_quietly(model: Path) -> None:
     process = started("-", *LOW_SCORE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None

@@ -141,8 +141,9 @@ def test_what_is_saved_is_read_back(table: Path, bands: Classifier, tmp_path: Pa
             "no row is of a class that the model has, such as 'sousa",
         ),
         ("file,start,end,label\ngone.wav,1,2,low\n", "none of its recordings is there, such as 'gone.wav'"),
+        ("file,start,end,label\na.wav,2,1,low\n", "line 2: ends before it starts"),
         ("start,end,label\n1,2,low\n", "names no recording"),
-        ("file,start,end,label\n", "names no recording"),
+        ("file,start,end,label\n", "no row can be measured: it has none"),
     ],
 )
 def test_what_cannot_be_measured_says_so(table: Path, bands: Classifier, text: str, said: str) -> None:

@@ -107,9 +107,10 @@ def detect(
     clock = ClockSettings.of(start_time, time_pattern, time_zone)
     left_out: Counter[str] = Counter()
     listed = inputs.list_sounds(names, left_out)
-    events.check_output(out, output_format, len(listed), force=force, resume=resume)
+    events.check_output(out, output_format, listed, force=force, resume=resume)
     refuse_to_replace_a_sound(out, listed)
-    check_clips(clips, names, listed, pictures=spectrograms, force=force, resume=resume)
+    going_on = resume and events.is_begun(out, output_format)
+    check_clips(clips, names, listed, pictures=spectrograms, force=force, resume=going_on)
     wanted = None
     if page is not None or each:
         from escnn.cli.output import pages
@@ -129,6 +130,8 @@ def detect(
     as_found = events.is_stream(out) and output_format is EventFormat.CSV
     times = as_found and any(clock.start_of(str(name), number, name) for number, name in enumerate(listed))
     with (
+        events.alone_in(clips),
+        events.alone_in(page),
         events.sink(
             console,
             classifier.card,

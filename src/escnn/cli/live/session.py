@@ -87,6 +87,7 @@ class Session:
             self.classifier, self.settings, self.class_ids, (None, None, None), self.thresholds
         )
         self.write(recording_document(recording, self.events, self.classifier.card, fingerprint, began))
+        self._sound = None  # a resampler that outlives Python complains on stderr
 
     def _take(self, source: LiveSource, piece: Piece) -> None:
         rate = source.pcm.sample_rate

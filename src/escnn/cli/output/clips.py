@@ -49,11 +49,13 @@ def open_clips(
     if folder is None:
         return None
     files.output_folder(folder, force=True)
+    ended = clips.events_in(before)[0]
     if before:
+        clips.check_going_on(folder, ended)
         clips.remove_half_written(folder)
     else:
         clips.remove_clips(folder)
-    return ClipFolder(folder, clips.events_in(before)[0], _drawing(classifier) if pictures else None)
+    return ClipFolder(folder, len(ended), _drawing(classifier) if pictures else None)
 
 
 def _drawing(classifier: Classifier) -> Callable[[Path, Clip], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from msgspec import structs
 
 from escnn import files
 from escnn.audio.decoding import Source
+from escnn.audio.inputs import STDIN
 from escnn.cli.console import Console
 from escnn.cli.options import EventFormat
 from escnn.detection.clock import ClockSettings, clock_time
@@ -36,22 +37,45 @@ def is_stream(out: Path | None) -> bool:
     return out is None or (out.exists() and not out.is_file() and not out.is_dir())
 
 
-def check_output(out: Path | None, output_format: EventFormat, recordings: int, *, force: bool, resume: bool) -> None:
+def check_output(
+    out: Path | None, output_format: EventFormat, recordings: Sequence[str | Path], *, force: bool, resume: bool
+) -> None:
     """Refuse, before any work is done, what cannot be or would lose what a stopped command had found."""
     if is_stream(out) and output_format not in (EventFormat.JSONL, EventFormat.CSV):
         raise UsageError(f"--format {output_format}: a table is written into a file", hint="add --out FILE")
     if resume and (is_stream(out) or force):
         raise UsageError("--resume goes on with a file", hint="add --out FILE; no --force")
-    tables.check_table(output_format.value, recordings)
-    if out is not None and not is_stream(out) and output_format is not EventFormat.JSONL and not (force or resume):
+    if resume and STDIN in recordings:
+        raise UsageError("--resume: what stdin held before is not known", hint="name the recording's file")
+    tables.check_table(output_format.value, len(recordings))
+    if out is not None and not is_stream(out) and output_format is not EventFormat.JSONL and not force:
         begun = _journal_of(out)
-        if begun.exists():
+        if resume and out.is_file() and not begun.exists():
+            raise OutputError(
+                f"{out}: is there, and no detection that was stopped would go on with it",
+                hint="it may be whole; --force, without --resume, begins anew",
+            )
+        if begun.exists() and not resume:
             raise OutputError(
                 f"{out}: a detection was begun and stopped, {begun.name} holds what it found",
                 hint="go on with --resume, or begin anew with --force",
             )
     if out is not None:
         files.check_output_file(out, force=force or resume)
+
+
+def is_begun(out: Path | None, output_format: EventFormat) -> bool:
+    """Whether there is a journal that the same command, stopped, would go on with."""
+    return out is not None and (out if output_format is EventFormat.JSONL else _journal_of(out)).is_file()
+
+
+def alone_in(folder: Path | None) -> AbstractContextManager[object]:
+    """Keep other processes from writing into the same folder while the block runs.
+
+    Raises:
+        OutputError: another one does.
+    """
+    return nullcontext() if folder is None else files.claimed(folder.resolve())
 
 
 def fingerprint(

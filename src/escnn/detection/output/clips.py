@@ -19,9 +19,9 @@ import soundfile
 from escnn.audio.channels import Samples
 from escnn.audio.decoding import Source, open_sound
 from escnn.detection.output.formats import EVENT
-from escnn.errors import AudioError
+from escnn.errors import AudioError, OutputError
 from escnn.files import appended_lines, remove_parts, write_bytes, write_text
-from escnn.inference.formats import csv_line
+from escnn.inference.formats import csv_line, utf8
 
 MARGIN_SECONDS = 0.5  # before an event and after it
 LONGEST_SECONDS = 60.0  # of a clip; of an event that is longer, the stretch around its peak
@@ -140,12 +140,31 @@ def remove_clips(folder: Path) -> None:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder was begun by a `ClipFolder`: it has the table, or nothing yet but a half-written one."""
+    """Whether a folder was begun by a `ClipFolder`: it has its table, or nothing yet but a half-written one."""
     try:
         names = {path.name for path in folder.iterdir()}
-    except OSError:
+        if TABLE in names:
+            with (folder / TABLE).open(encoding="utf-8") as file:
+                return file.readline().strip() == csv_line(COLUMNS)
+    except (OSError, ValueError):
         return False
-    return TABLE in names or all(re.fullmatch(rf"\.{re.escape(TABLE)}\.[^/]*\.part", name) for name in names)
+    return all(re.fullmatch(rf"\.{re.escape(TABLE)}\.[^/]*\.(part|lock)", name) for name in names)
+
+
+def check_going_on(folder: Path, before: Sequence[dict[str, Any]]) -> None:
+    """Refuse to go on with clips that are not those of the events that were told `before`, in ended recordings.
+
+    Raises:
+        OutputError: they are of another detection, or none were cut out.
+    """
+    rows = {int(row["filename"].split("_")[0]): (row["path"], row["start_seconds"]) for row in _rows(folder)}
+    if before and not rows:
+        raise OutputError(
+            f"{folder}: has no clips of what was found before", hint="go on without --clips, or begin anew"
+        )
+    for number, event in enumerate(before, start=1):
+        if rows.get(number) not in (None, (utf8(event["path"]), str(event["start_seconds"]))):
+            raise OutputError(f"{folder}: holds clips of another detection", hint="choose another with --clips")
 
 
 def remove_half_written(folder: Path) -> None:
@@ -167,10 +186,11 @@ def _rows(folder: Path) -> list[dict[str, str]]:
     return [row for row in rows if _OURS.fullmatch(row.get("filename") or "") and all(map(row.__contains__, COLUMNS))]
 
 
-def events_in(documents: Sequence[dict[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
-    """How many events a journal has of the recordings that were ended, and the lines of the one that was not."""
+def events_in(documents: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The events of a journal's recordings that were ended, and the lines of the one that was not."""
     last = max((number for number, line in enumerate(documents) if line["schema"] != EVENT), default=-1)
-    return sum(line["schema"] == EVENT for line in documents[: last + 1]), list(documents[last + 1 :])
+    ended, begun = documents[: last + 1], documents[last + 1 :]
+    return [line for line in ended if line["schema"] == EVENT], list(begun)
 
 
 def _time_of(event: dict[str, Any], start: float) -> str:

@@ -49,6 +49,8 @@ def read_map(path: Path, classes: Sequence[str]) -> LabelMap:
                     continue  # the names of the columns
                 raise ValueError(f"line {number}: the model has no class {ours!r:.60}")
             given[theirs] = plain[_plain(ours)] if ours else None
+        if not given:
+            raise ValueError("maps no label to a class of the model")
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
             f"--map {path}: cannot be used ({reason(error)})", hint="a line for every label: their label,our class"
@@ -73,6 +75,8 @@ def place_rows(table: Table, names: Sequence[str]) -> tuple[dict[int, list[Row]]
     Raises:
         UsageError: the rows name no file, and there are several recordings.
     """
+    if not table.rows:
+        return {}, ()
     if not table.names_files:
         if len(names) != 1:
             raise UsageError(

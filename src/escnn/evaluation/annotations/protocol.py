@@ -60,6 +60,8 @@ def evaluate_annotations(
         ModelError: there is no model, or a damaged one.
     """
     table = read_table(Path(annotations))
+    if not table.rows:
+        raise _nothing_to_measure(table, (), {})
     classifier = model if isinstance(model, Classifier) else Classifier.load(model, device=device)
     card = classifier.card
     chosen, own = event_settings(card, settings), dict(thresholds or {})
@@ -71,11 +73,7 @@ def evaluate_annotations(
     named = {labels(row.label) for rows in placed.values() for row in rows}
     measured = tuple(label for label in card.labels if label in named)
     if not measured:
-        raise UsageError(
-            f"{annotations}: no row is of a class that the model has"
-            + (f", such as {next(iter(unknown))!r:.60}" if unknown else ""),
-            hint="--map FILE says which class is meant by a label",
-        )
+        raise _nothing_to_measure(table, unplaced, unknown)
     tally = _Tally(card, chosen, by_class, measured, placed, labels)
     unread = list(missing)
     listed = (Recording(sound, str(sound), number) for number, sound in enumerate(sounds))
@@ -94,6 +92,20 @@ def evaluate_annotations(
         (*table.problems, *unplaced, *tally.problems.lines()),
         tuple(unread),
     )  # fmt: skip
+
+
+def _nothing_to_measure(table: Table, unplaced: Sequence[str], unknown: Mapping[str, int]) -> UsageError:
+    """Why no row of a table can be measured: the first reason there is."""
+    if unknown:
+        label = next(iter(unknown))
+        return UsageError(
+            f"{table.path}: no row is of a class that the model has, such as {label!r:.60}",
+            hint="--map FILE says which class is meant by a label",
+        )
+    why = [*table.problems, *unplaced] or ["it has none, or --map leaves all of them out"]
+    return UsageError(
+        f"{table.path}: no row can be measured: {'; '.join(why[:2])}", hint="mend the rows that are named"
+    )
 
 
 class _Tally:

@@ -101,7 +101,7 @@ def read_table(path: Path) -> Table:
 
 def _rows(text: str, problems: Problems) -> Iterator[Row]:
     first = text.partition("\n")[0]
-    if re.match(r"\s*[-+.\d]+\t[-+.\d]+(\t|\s*$)", first):
+    if re.match(r"\s*[-+.,\d]+\t[-+.,\d]+(\t|\s*$)", first):
         yield from _of_audacity(text, problems)
         return
     separator = max("\t;,", key=first.count)
