@@ -145,7 +145,7 @@ def detect(
         progress.sounds(console, len(listed), len(sink.before.names)) as advance,
     ):
         if sink.before.names or sink.before.place:
-            console.message(f"{out}: going on after {len(sink.before.names)} recordings")
+            console.message(f"{out}: going on after {events.counted(len(sink.before.names), 'recording')}")
         sounds = events.remaining(inputs.opened(listed, console.stdin), sink.before, out or Path("-"))
         steps = detector.run(sounds, sink.before.place, advance)
         looks = None

@@ -174,14 +174,15 @@ class Sink:
         if self.before.failures:
             self._console.warning(f"{self.before.failures} of the recordings named before could not be read")
         done = self._done - len(self.before.names)
-        self._console.message(f"{_counted(self._all, 'event')} in {_counted(done, 'recording')}")
+        self._console.message(f"{counted(self._all, 'event')} in {counted(done, 'recording')}")
         if self._failures:
             if self._done > 1:
                 self._console.message(f"{self._failures} of {self._done} recordings could not be read")
             raise typer.Exit(3)
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Such as "1 event", "1,600 events"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
