@@ -1,6 +1,6 @@
 "use strict";
 
-// The chosen event, at the foot of the window: its sound, its spectrogram, and what in it spoke for its class.
+// The chosen event, at the foot of the window: its sound, its spectrogram, and the evidence for its class.
 const moment = (() => {
   const dock = document.getElementById("moment");
   if (!dock) return { toggle: () => {}, plays: () => false };
