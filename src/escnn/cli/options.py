@@ -98,3 +98,22 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, help="Threads of the network.", show_default="as many as cores"),
 ]
+Classes = Annotated[
+    list[str] | None, typer.Option("--class", metavar="<label>", help="Report this class only; may be repeated.")
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
+    ),
+]
+Thresholds = Annotated[
+    Path | None,
+    typer.Option(help="Scores that events of single classes have to reach, in a file: see evaluate.", **PATH),
+]
+MinSeconds = Annotated[
+    float | None, typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's")
+]
+MergeSeconds = Annotated[
+    float | None, typer.Option(min=0.0, max=60.0, help="Events less far apart are one.", show_default="the model's")
+]

@@ -10,14 +10,19 @@ import typer
 
 from escnn.cli.options import (
     PATH,
+    Classes,
     Device,
     DeviceName,
     EventFormat,
+    MergeSeconds,
+    MinScore,
+    MinSeconds,
     ModelPath,
     Quiet,
     Runtime,
     RuntimeName,
     Threads,
+    Thresholds,
     Verbose,
     console_of,
 )
@@ -31,27 +36,11 @@ def detect(
     files_from: Annotated[
         Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)
     ] = None,
-    classes: Annotated[
-        list[str] | None, typer.Option("--class", metavar="<label>", help="Report this class only; may be repeated.")
-    ] = None,
-    min_score: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
-        ),
-    ] = None,
-    thresholds: Annotated[
-        Path | None,
-        typer.Option(help="Scores that events of single classes have to reach, in a file: see evaluate.", **PATH),
-    ] = None,
-    min_seconds: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's"),
-    ] = None,
-    merge_seconds: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=60.0, help="Events less far apart are one.", show_default="the model's"),
-    ] = None,
+    classes: Classes = None,
+    min_score: MinScore = None,
+    thresholds: Thresholds = None,
+    min_seconds: MinSeconds = None,
+    merge_seconds: MergeSeconds = None,
     output_format: Annotated[EventFormat, typer.Option("--format", help="How to write them.")] = EventFormat.JSONL,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of stdout.", **PATH)] = None,
     page: Annotated[

@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from escnn.cli.options import PATH, ModelPath, Quiet, Runtime, RuntimeName, Threads, Verbose, console_of
+from escnn.cli.options import (
+    PATH,
+    Classes,
+    MergeSeconds,
+    MinScore,
+    MinSeconds,
+    ModelPath,
+    Quiet,
+    Runtime,
+    RuntimeName,
+    Threads,
+    Thresholds,
+    Verbose,
+    console_of,
+)
 
 
 class Encoding(StrEnum):
@@ -47,26 +61,11 @@ def listen(
     ] = None,
     channels: Annotated[int, typer.Option(min=1, max=32, help="Of raw PCM on stdin.")] = 1,
     encoding: Annotated[Encoding, typer.Option(help="Of raw PCM on stdin.")] = Encoding.S16LE,
-    classes: Annotated[
-        list[str] | None, typer.Option("--class", metavar="<label>", help="Report this class only; may be repeated.")
-    ] = None,
-    min_score: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, max=1.0, help="Report events of which a frame reaches this score.", show_default="the model's"
-        ),
-    ] = None,
-    thresholds: Annotated[
-        Path | None,
-        typer.Option(help="Scores that events of single classes have to reach, in a file: see evaluate.", **PATH),
-    ] = None,
-    min_seconds: Annotated[
-        float | None, typer.Option(min=0.0, max=60.0, help="Leave out what is shorter.", show_default="the model's")
-    ] = None,
-    merge_seconds: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=60.0, help="Events less far apart are one.", show_default="the model's"),
-    ] = None,
+    classes: Classes = None,
+    min_score: MinScore = None,
+    thresholds: Thresholds = None,
+    min_seconds: MinSeconds = None,
+    merge_seconds: MergeSeconds = None,
     provisional: Annotated[
         bool,
         typer.Option("--provisional/--final-only", help="Tell of events as they begin, or once they are over only."),
