@@ -45,6 +45,7 @@ def test_a_tilde_is_the_home_folder_and_nothing_is_no_path(monkeypatch: pytest.M
 @given(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name))
 @example(b"a b")
 @example(b"it's")
+@example("\ue000".encode())  # for private use: every terminal shows it otherwise
 @example(b"tab\there\n\x1b[2J\xe9\\'$(touch x)`id`")
 def test_a_shell_takes_back_what_is_printed(name: bytes) -> None:
     printed = names.quoted(os.fsdecode(name))

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Container
 from pathlib import Path
 
-from escnn.errors import UsageError, is_plain, reason
+from escnn.errors import UsageError, reason
 
 
 def expanded(text: str) -> Path:
@@ -35,7 +35,7 @@ def expanded(text: str) -> Path:
 def quoted(path: str | os.PathLike[str]) -> str:
     """A path as it is typed into a shell: whatever is printed to be copied stands in quotes where it needs them."""
     name = os.fspath(path)
-    if is_plain(name):
+    if name.isprintable():
         return shlex.quote(name)
     odd = (f"\\{byte:03o}" if byte < 0x20 or byte > 0x7E or byte in b"\\'" else chr(byte) for byte in os.fsencode(name))
     return f"$'{''.join(odd)}'"  # as bash, zsh and ksh have it
