@@ -102,6 +102,7 @@ def test_the_best_classes_come_with_every_step(own: Running) -> None:
     [
         ("rate=7", "rate"), ("encoding=mp3", "encoding"), ("class=hihg", "did you mean high?"),
         ("min_score=7", "min_score"), ("scores=1000", "scores"), ("rate=x", "rate"),
+        ("class=" + 100 * "%E2%82%AC", "no class"),  # a reason that is too long in bytes
     ],
 )  # fmt: skip
 def test_a_stream_that_cannot_be_says_why(own: Running, query: str, said: str) -> None:

@@ -16,6 +16,11 @@ PROTOCOL = "escnn.live"  # the subprotocol that is answered with
 _TOKEN = "token."  # noqa: S105 - how the subprotocol begins that holds one, in base64url
 
 
+def close_reason(message: str) -> str:
+    """As much of a message as a socket may be closed with: 123 bytes (RFC 6455)."""
+    return message.encode()[:123].decode("utf-8", "ignore")
+
+
 def check_origin(headers: Headers, allowed: tuple[str, ...]) -> None:
     """Refuse a page of another origin, unless it is one of those `allowed`; programs send no origin.
 
@@ -45,7 +50,7 @@ def token_of(headers: Headers) -> str:
 async def deny(problem: ProblemError, scope: Scope, send: Send) -> None:
     """Answer a request for a socket with a problem in place of one."""
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": problem.message[:100]})
+        await send({"type": "websocket.close", "code": 1008, "reason": close_reason(problem.message)})
         return
     body = msgspec.json.encode(problem.body())
     headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketState
 
 from escnn.live.pcm import PcmFormat
 from escnn.server.edge.problems import ProblemError, busy
-from escnn.server.edge.sockets import PROTOCOL
+from escnn.server.edge.sockets import PROTOCOL, close_reason
 from escnn.server.routes.events import Classes, MinScore, Seconds, events_wanted
 from escnn.server.routes.sounds import PROBLEMS
 from escnn.server.streams import FullError, Stream, Streams
@@ -144,6 +144,6 @@ async def _refuse(socket: WebSocket, problem: ProblemError, code: int) -> None:
     code = {413: _TOO_BIG, 415: _UNSUPPORTED}.get(problem.status, code)
     try:
         await socket.send_text(msgspec.json.encode(problem.body()).decode())
-        await socket.close(code, problem.message[:100])
+        await socket.close(code, close_reason(problem.message))
     except (WebSocketDisconnect, RuntimeError):
         pass  # it has gone
