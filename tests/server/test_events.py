@@ -131,7 +131,7 @@ def test_what_takes_too_long_ends_with_a_line_that_says_so(small_model: Path, mo
         await asyncio.sleep(30)
 
     monkeypatch.setattr("escnn.server.engine.documents", slow)
-    with client_of(small_model, timeout_seconds=10) as client:
+    with client_of(small_model, timeout_seconds=4) as client:
         answer = client.post("/v1/detect", content=SOUND, headers=WAV)
         assert client.app.state.engine.in_hand == 0  # type: ignore[attr-defined]
         assert client.app.state.budget.held == 0  # type: ignore[attr-defined]
