@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from escnn.model.card import ModelCard
 from escnn.model.frames import FrameRecord
 from escnn.model.model_file import ModelFile, write_model
 from escnn.runs.settings import AugmentConfig, TrainConfig
+
+pytest.register_assert_rewrite("report.browser")  # its asserts, too, say what was there
 
 SMALL_AUDIO = AudioConfig(
     sample_rate=8_000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=32, f_min=0.0, f_max=4_000.0
@@ -35,7 +38,7 @@ SMALL_TRAINING = TrainConfig(
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 ESCNN = [sys.executable, "-m", "escnn"]
 
@@ -154,3 +157,17 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield running
         running.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """`open_page(file or address, width, height, color_scheme="dark", ...)`: a page in a context of its own."""
+    with ExitStack() as contexts:
+
+        def opened(where: Path | str, width: int = 1280, height: int = 900, **options: Any) -> Page:
+            context = browser.new_context(viewport={"width": width, "height": height}, **options)
+            page = contexts.enter_context(context).new_page()
+            page.goto(where.as_uri() if isinstance(where, Path) else where)
+            return page
+
+        yield opened

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request
+from playwright.sync_api import Browser, Locator, Page, Request
+
+from escnn.report.html import in_frame
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None and os.environ.get("CI"):
     pytest.fail("no Chromium: on Debian, apt-get install chromium", pytrace=False)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open pages in: install Debian's chromium")
+narrow_and_wide = pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
 
+Opener = Callable[..., Page]  # what the fixture `open_page` gives
+HOSTILE_NAME = "=1+1<img src=x onerror=window.run=1>\"'&amp;?#% \u202e\U0001f415 <script>window.run=1<!--"  # as a name
 ALLOWED = {"minor", "moderate", None}  # impacts of axe-core that do not fail a test
 
 
@@ -37,6 +43,36 @@ class Watched:
         self.page.goto(path.as_uri())
         return self.page
 
+    def assert_asks_and_says_nothing(self) -> None:
+        """The page is shown, has asked for nothing but itself, said nothing, and run nothing that a name brought in."""
+        assert self.requests == [self.page.url]
+        assert self.errors == []
+        assert self.page.evaluate("window.run") is None
+        assert self.page.locator("h1").is_visible()
+
+
+def written(html: dict[str, str], folder: Path) -> dict[str, Path]:
+    """Pages as files, by their names."""
+    for name, text in html.items():
+        (folder / f"{name}.html").write_text(text, "utf-8")
+    return {name: folder / f"{name}.html" for name in html}
+
+
+def notebook(html: str) -> str:
+    """A page as a notebook shows it."""
+    return f"<!doctype html><title>A notebook</title>{in_frame(html)}"
+
+
+@contextmanager
+def microphone(browser: Browser, sound: str) -> Iterator[Browser]:
+    """Another browser, whose microphone plays a file from the moment that it is asked for."""
+    arguments = [
+        "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={sound}",
+    ]  # fmt: skip
+    with browser.browser_type.launch(executable_path=CHROMIUM, args=arguments) as hearing:
+        yield hearing
+
 
 def wait_until(page: Page, so: Callable[[], bool]) -> None:
     """Playwright's own waiting evaluates strings in the page, which its policy forbids."""
@@ -45,6 +81,15 @@ def wait_until(page: Page, so: Callable[[], bool]) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError("waited for 5 seconds")
+
+
+def assert_seeks(page: Page, audio: Locator) -> None:
+    """A player comes to every moment of its sound."""
+    audio.evaluate("audio => { audio.preload = 'auto' }")
+    wait_until(page, lambda: audio.evaluate("audio => audio.readyState") > 0)
+    for twentieth in range(1, 20):
+        audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", twentieth / 20)
+        wait_until(page, lambda: not audio.evaluate("audio => audio.seeking"))
 
 
 def serious_violations(page: Page) -> list[str]:
@@ -56,3 +101,17 @@ def serious_violations(page: Page) -> list[str]:
         for violation in Axe().run(page).response["violations"]
         if violation["impact"] not in ALLOWED
     ]
+
+
+def assert_fits(page: Page) -> None:
+    """The page is no wider than its window, with its details open as well."""
+    assert page.viewport_size is not None
+    for _ in range(2):
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+        page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
+
+
+def assert_fits_everybody(page: Page) -> None:
+    """It fits its window and is accessible, with its details open."""
+    assert_fits(page)
+    assert serious_violations(page) == []

@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import tone
-from playwright.sync_api import Browser, Page
-from report.browser import Watched, needs_chromium, serious_violations, wait_until
+from playwright.sync_api import Page
+from report.browser import (
+    Opener,
+    Watched,
+    assert_fits,
+    assert_fits_everybody,
+    assert_seeks,
+    needs_chromium,
+    notebook,
+    wait_until,
+    written,
+)
 from report.evaluation.made_up import evaluation_of, history, large
 from report.outline import HOSTILE
-
-from escnn.report.html import in_frame
 
 pytestmark = needs_chromium
 KINDS = ["run", "cross-validation", "hostile"]
@@ -40,20 +48,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "run": run.to_html(history=history(), embed_audio=True),
         "cross-validation": large(50, 1600, "a_rather_long_name_of_a_class_of_sounds").to_html(),
         "hostile": replace(hostile, data_name=HOSTILE[1]).to_html(),
-        "frame": f"<!doctype html><title>A notebook</title>{in_frame(run.to_html())}",
+        "frame": notebook(run.to_html()),
     }
-    for kind, text in html.items():
-        (folder / f"{kind}.html").write_text(text, "utf-8")
-    return {kind: folder / f"{kind}.html" for kind in html}
+    return written(html, folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[str, Path], kind: str) -> None:
-    page = watched.open(pages[kind])
-    page.wait_for_timeout(200)
-    assert watched.requests == [page.url]
-    assert watched.errors == []
-    assert page.locator("h1").is_visible()
+    watched.open(pages[kind]).wait_for_timeout(200)
+    watched.assert_asks_and_says_nothing()
 
 
 def test_the_policy_blocks_whatever_is_injected(watched: Watched, pages: dict[str, Path]) -> None:
@@ -75,40 +78,24 @@ def test_the_policy_blocks_whatever_is_injected(watched: Watched, pages: dict[st
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [320, 360, 800, 1920])
-def test_a_page_fits(browser: Browser, pages: dict[str, Path], kind: str, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    context.close()
+def test_a_page_fits(open_page: Opener, pages: dict[str, Path], kind: str, width: int) -> None:
+    assert_fits(open_page(pages[kind], width, 800))
 
 
 @pytest.mark.parametrize(
     ("kind", "width", "scheme"),
     [("run", 360, "light"), ("run", 1920, "dark"), ("hostile", 360, "dark"), ("hostile", 1920, "light")],
 )
-def test_a_page_is_accessible(browser: Browser, pages: dict[str, Path], kind: str, width: int, scheme: str) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert serious_violations(page) == []
-    context.close()
+def test_a_page_is_accessible(open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str) -> None:
+    assert_fits_everybody(open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True))
 
 
-def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(pages["run"].as_uri())
+def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["run"], java_script_enabled=False)
     assert page.locator("h1").is_visible()
     assert page.locator(".matrix table").is_visible()
     assert not page.locator(".scripted").first.is_visible()
     assert page.locator("#wrong audio").first.is_visible()
-    context.close()
 
 
 def luminance(color: str) -> float:
@@ -135,13 +122,9 @@ AXES = """() => [...document.querySelectorAll(".axis")].map((axis) => {
 @pytest.mark.parametrize("media", ["screen", "print"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_labels_of_axes_stand_beside_their_plots_and_can_be_read(
-    browser: Browser, pages: dict[str, Path], scheme: str, media: str, width: int
+    open_page: Opener, pages: dict[str, Path], scheme: str, media: str, width: int
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
-    )
-    page = context.new_page()
-    page.goto(pages["run"].as_uri())
+    page = open_page(pages["run"], width, color_scheme=scheme)
     page.emulate_media(media="print" if media == "print" else "screen")
     axes = page.evaluate(AXES)
     assert len(axes) == 6, "two of each plot"
@@ -157,7 +140,6 @@ def test_the_labels_of_axes_stand_beside_their_plots_and_can_be_read(
                 assert label["top"] >= plot["bottom"]
                 share = ((label["left"] + label["right"]) / 2 - plot["left"]) / (plot["right"] - plot["left"])
                 assert share == pytest.approx(place / (len(axis["labels"]) - 1), abs=0.02)
-    context.close()
 
 
 def test_a_matrix_of_fifty_classes_is_there_whole(watched: Watched, pages: dict[str, Path]) -> None:
@@ -177,11 +159,9 @@ def test_a_matrix_of_fifty_classes_is_there_whole(watched: Watched, pages: dict[
 
 @pytest.mark.parametrize("size", [(1280, 900), (800, 600), (360, 640)])
 def test_the_panel_does_not_cover_the_number_that_was_pressed(
-    browser: Browser, pages: dict[str, Path], size: tuple[int, int]
+    open_page: Opener, pages: dict[str, Path], size: tuple[int, int]
 ) -> None:
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(pages["cross-validation"].as_uri())
+    page = open_page(pages["cross-validation"], *size, reduced_motion="reduce")
     cells = page.locator(".matrix table a")
     for number in (0, 10, cells.count() // 2, cells.count() - 1):
         cell = cells.nth(number)
@@ -193,7 +173,6 @@ def test_the_panel_does_not_cover_the_number_that_was_pressed(
         assert panel is not None
         assert 0 <= pressed["y"] < pressed["y"] + pressed["height"] <= panel["y"]
         page.locator(".panel .close").click()
-    context.close()
 
 
 def test_a_cell_of_the_confusion_matrix_shows_its_clips_with_players(watched: Watched, pages: dict[str, Path]) -> None:
@@ -228,11 +207,7 @@ def test_every_player_seeks_to_every_moment(watched: Watched, pages: dict[str, P
     players = page.locator("audio").all()
     assert len(players) == 10
     for audio in players:
-        audio.evaluate("audio => { audio.preload = 'auto' }")
-        wait_until(page, lambda audio=audio: audio.evaluate("audio => audio.readyState") > 0)
-        for share in np.linspace(0.03, 0.99, 17):
-            audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", share)
-            wait_until(page, lambda audio=audio: not audio.evaluate("audio => audio.seeking"))
+        assert_seeks(page, audio)
 
 
 def test_a_column_of_the_class_table_sorts(watched: Watched, pages: dict[str, Path]) -> None:

@@ -14,13 +14,21 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page
-from report.browser import Watched, needs_chromium, serious_violations, wait_until
+from report.browser import (
+    HOSTILE_NAME,
+    Opener,
+    Watched,
+    assert_fits,
+    assert_fits_everybody,
+    narrow_and_wide,
+    needs_chromium,
+    notebook,
+    wait_until,
+    written,
+)
 from report.recording.made_up import HOUR, MANY, START, made_up_events, recording_of, render
 
-from escnn.report.html import in_frame
-
 pytestmark = needs_chromium
-HOSTILE = "=1+1<img src=x onerror=window.run=1>\"'&amp; \u202e\U0001f415 <script>window.run=1<!--"
 KINDS = ["nothing", "one event", "one class", "an hour", "a day", "hostile"]
 EVENTS = made_up_events(144)
 LONG_TASK_MS = 100.0
@@ -29,8 +37,7 @@ LONG_TASK_MS = 100.0
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Recordings with 0, 1, 31, 144 and 1,440 events; one with hostile names; one without a clock, in a notebook."""
-    folder = tmp_path_factory.mktemp("pages")
-    hostile = replace(MANY, name=HOSTILE, labels=tuple(f"{HOSTILE}{number}" for number in range(22)))
+    hostile = replace(MANY, name=HOSTILE_NAME, labels=tuple(f"{HOSTILE_NAME}{number}" for number in range(22)))
     html = {
         "nothing": render(recording_of([])),
         "one event": render(recording_of(made_up_events(1, classes=1))),
@@ -39,14 +46,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "some": render(recording_of(EVENTS, most_bytes=1_500_000)),
         "a day": render(recording_of(made_up_events(1_440, 86_400.0), 86_400.0, most_bytes=2_000_000)),
         "hostile": render(
-            recording_of(made_up_events(60, card=hostile), card=hostile, name=HOSTILE, warnings=(HOSTILE,))
+            recording_of(made_up_events(60, card=hostile), card=hostile, name=HOSTILE_NAME, warnings=(HOSTILE_NAME,))
         ),
-        "frame": f"<!doctype html><title>A notebook</title>{in_frame(render(recording_of(EVENTS, start=None)))}",
+        "frame": notebook(render(recording_of(EVENTS, start=None))),
         "rome": render(recording_of(made_up_events(20), start=START.replace(tzinfo=ZoneInfo("Europe/Rome")))),
     }
-    for kind, text in html.items():
-        (folder / f"{kind}.html").write_text(text, "utf-8")
-    return {kind: folder / f"{kind}.html" for kind in html}
+    return written(html, tmp_path_factory.mktemp("pages"))
 
 
 def rows(page: Page) -> list[list[str]]:
@@ -80,23 +85,16 @@ def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[
         page.locator("#events .scripted tbody button").first.click()
         page.locator("#evidence").check()
         wait_until(page, lambda: page.locator("#moment").is_visible())
-    assert watched.requests == [page.url]
-    assert watched.errors == []
-    assert page.evaluate("window.run") is None
-    assert page.locator("h1").is_visible()
+    watched.assert_asks_and_says_nothing()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
+@narrow_and_wide
 def test_a_page_is_accessible_and_fits(
-    browser: Browser, pages: dict[str, Path], kind: str, width: int, scheme: str
+    open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page = open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True)
+    assert_fits(page)
     if kind != "nothing":
         page.locator("#events .scripted tbody button").first.click()
         page.wait_for_timeout(100)
@@ -104,15 +102,11 @@ def test_a_page_is_accessible_and_fits(
         assert box is not None
         assert box["height"] < 400, "half of the window is left for the rest"
         assert box["y"] + box["height"] == pytest.approx(800, abs=1)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+    assert_fits_everybody(page)
 
 
-def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(pages["an hour"].as_uri())
+def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["an hour"], java_script_enabled=False)
     assert page.locator("h1").is_visible()
     assert page.locator(".long-term").is_visible()
     assert page.locator(".activity").is_visible()
@@ -122,7 +116,6 @@ def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Pa
     assert page.locator(".map, .names, #moment, .downloads, .filters").evaluate_all(
         "all => all.every(e => !e.checkVisibility())"
     )
-    context.close()
 
 
 def test_a_page_works_in_a_notebook(watched: Watched, pages: dict[str, Path]) -> None:
@@ -329,15 +322,13 @@ def test_the_wheel_zooms_about_the_pointer_and_lets_the_page_go(watched: Watched
     wait_until(page, lambda: bool(page.evaluate("scrollY") > before))
 
 
-def test_two_fingers_zoom_and_one_moves(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.goto(pages["an hour"].as_uri())
+def test_two_fingers_zoom_and_one_moves(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["an hour"], 390, 800, has_touch=True, is_mobile=True)
     page.locator(".map").scroll_into_view_if_needed()
     page.evaluate("scrollBy(0, 200)")
     box = page.locator(".map").bounding_box()
     assert box is not None
-    session = context.new_cdp_session(page)
+    session = page.context.new_cdp_session(page)
     y = max(box["y"], 0) + 60
 
     def touch(kind: str, *xs: float) -> None:
@@ -356,7 +347,6 @@ def test_two_fingers_zoom_and_one_moves(browser: Browser, pages: dict[str, Path]
     touch("touchEnd")
     assert view(page)[0] > start
     assert view(page)[1] - view(page)[0] == pytest.approx(end - start)
-    context.close()
 
 
 def test_a_click_in_a_lane_chooses_its_event(watched: Watched, pages: dict[str, Path]) -> None:

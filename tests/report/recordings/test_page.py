@@ -8,8 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser
-from report.browser import needs_chromium, serious_violations
+from report.browser import Opener, assert_fits_everybody, narrow_and_wide, needs_chromium
 from report.outline import HOSTILE, Outline
 from report.recording.made_up import CREATED, MANY, made_up_events, recording_of
 
@@ -131,18 +130,11 @@ def test_no_name_or_label_harms_the_page(text: str) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
-def test_the_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
+@narrow_and_wide
+def test_the_page_is_accessible_and_fits(open_page: Opener, tmp_path: Path, width: int, scheme: str) -> None:
     failure = Failure("broken.wav", AudioError("broken.wav: no sound", code="not_audio"), MANY)
     (tmp_path / "index.html").write_text(render(night(30), [failure]), "utf-8")
-    dark = "dark" if scheme == "dark" else "light"
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=dark, bypass_csp=True)
-    page = context.new_page()
-    page.goto((tmp_path / "index.html").as_uri())
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+    assert_fits_everybody(open_page(tmp_path / "index.html", width, 800, color_scheme=scheme, bypass_csp=True))
 
 
 def test_a_thousand_recordings_are_a_page_of_a_few_megabytes() -> None:

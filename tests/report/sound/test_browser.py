@@ -9,66 +9,58 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route
-from report.browser import Watched, needs_chromium, serious_violations, wait_until
+from playwright.sync_api import Page, Route
+from report.browser import (
+    HOSTILE_NAME,
+    Opener,
+    Watched,
+    assert_fits_everybody,
+    assert_seeks,
+    narrow_and_wide,
+    needs_chromium,
+    notebook,
+    wait_until,
+    written,
+)
 from report.sound.made_up import ONE, SEVERAL, analysis_of, render, with_card, with_prediction
 
-from escnn.report.html import in_frame
-
 pytestmark = needs_chromium
-HOSTILE = "<img src=x onerror=window.run=1>\"'&amp; \u202e\U0001f415 <script>window.run=1<!--"
 KINDS = ["one window", "recording", "hostile"]
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One window; a minute and more, of which a window is listed only; hostile names everywhere; a notebook."""
-    folder = tmp_path_factory.mktemp("pages")
     one, several = analysis_of(ONE), analysis_of(SEVERAL)
     recording = with_prediction(several, seconds=65.0, window_starts=(0.0, 60.0, 61.5, 64.5))
-    hostile = with_card(one, name=HOSTILE, labels=tuple(f"{HOSTILE}{number}" for number in range(3)))
+    hostile = with_card(one, name=HOSTILE_NAME, labels=tuple(f"{HOSTILE_NAME}{number}" for number in range(3)))
     html = {
         "one window": render(one),
         "recording": render(replace(recording, details={k: several.details[k] for k in (0, 1, 3)})),
-        "hostile": render(with_prediction(hostile, name=HOSTILE, warnings=(HOSTILE,)), ["conv1"], command=[HOSTILE]),
-        "frame": f"<!doctype html><title>A notebook</title>{in_frame(render(one))}",
+        "hostile": render(
+            with_prediction(hostile, name=HOSTILE_NAME, warnings=(HOSTILE_NAME,)), ["conv1"], command=[HOSTILE_NAME]
+        ),
+        "frame": notebook(render(one)),
     }
-    for kind, text in html.items():
-        (folder / f"{kind}.html").write_text(text, "utf-8")
-    return {kind: folder / f"{kind}.html" for kind in html}
+    return written(html, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[str, Path], kind: str) -> None:
-    page = watched.open(pages[kind])
-    page.wait_for_timeout(200)
-    assert watched.requests == [page.url]
-    assert watched.errors == []
-    assert page.evaluate("window.run") is None
-    assert page.locator("h1").is_visible()
+    watched.open(pages[kind]).wait_for_timeout(200)
+    watched.assert_asks_and_says_nothing()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
+@narrow_and_wide
 def test_a_page_is_accessible_and_fits(
-    browser: Browser, pages: dict[str, Path], kind: str, width: int, scheme: str
+    open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+    assert_fits_everybody(open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True))
 
 
-def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(pages["one window"].as_uri())
+def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["one window"], java_script_enabled=False)
     assert page.locator("h1").is_visible()
     assert page.locator("table").first.is_visible()
     assert page.locator("audio.original").is_visible()
@@ -76,7 +68,6 @@ def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Pa
     page.locator(".classes > label").nth(1).click()
     assert page.locator(".reason").nth(1).is_visible()
     assert not page.locator(".reason").nth(0).is_visible()
-    context.close()
 
 
 @pytest.mark.parametrize("kind", ["one window", "recording"])
@@ -167,11 +158,7 @@ def test_every_kind_of_player_seeks_to_every_moment(watched: Watched, pages: dic
     kinds = [str(audio.get_attribute("src"))[:15] for audio in players]
     assert kinds == ["data:audio/mpeg"] * 4 + ["data:audio/wav;"]
     for audio in players:
-        audio.evaluate("audio => { audio.preload = 'auto' }")
-        wait_until(page, lambda audio=audio: audio.evaluate("audio => audio.readyState") > 0)
-        for share in np.linspace(0.03, 0.99, 17):
-            audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", share)
-            wait_until(page, lambda audio=audio: not audio.evaluate("audio => audio.seeking"))
+        assert_seeks(page, audio)
 
 
 def test_the_original_and_the_evidence_take_turns(watched: Watched, pages: dict[str, Path]) -> None:
@@ -181,12 +168,12 @@ def test_the_original_and_the_evidence_take_turns(watched: Watched, pages: dict[
     button = page.locator(".play-original:visible")
     button.click()
     wait_until(page, lambda: page.evaluate(playing) == [True, False, False, False])
-    assert button.inner_text() == "Pause the original"
+    wait_until(page, lambda: button.inner_text() == "Pause the original")  # the event comes later
     page.locator(".reason:visible audio").evaluate("audio => audio.play()")
     wait_until(page, lambda: page.evaluate(playing) == [False, True, False, False])
     page.locator(".classes > label").nth(1).click()  # another class goes on playing
     wait_until(page, lambda: page.evaluate(playing) == [False, False, True, False])
-    assert page.locator(".play-original:visible").inner_text() == "Play the original"
+    wait_until(page, lambda: page.locator(".play-original:visible").inner_text() == "Play the original")
     assert watched.errors == []
 
 
@@ -315,24 +302,19 @@ def two_minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_bar_of_many_windows_has_colours(browser: Browser, two_minutes: Path, width: int) -> None:
+def test_the_bar_of_many_windows_has_colours(open_page: Opener, two_minutes: Path, width: int) -> None:
     """Hole 28: segments were narrower than the stroke between them, and the bar was black."""
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    page = context.new_page()
-    page.goto(two_minutes.as_uri())
+    page = open_page(two_minutes, width, 800)
     bar = page.locator(".bar.recording")
     picture = np.asarray(Image.open(io.BytesIO(bar.screenshot())).convert("RGB"), dtype=int)
     middle = picture[len(picture) // 2]
     assert (middle.max(axis=1) > 120).mean() > 0.75, "the share of the bar that is not dark"
-    context.close()
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_a_window_is_chosen_beside_what_it_shows(browser: Browser, two_minutes: Path, width: int) -> None:
+def test_a_window_is_chosen_beside_what_it_shows(open_page: Opener, two_minutes: Path, width: int) -> None:
     """Hole 29: the page went to the first of all windows, thousands of pixels from the one that was pressed."""
-    context = browser.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(two_minutes.as_uri())
+    page = open_page(two_minutes, width, 800, reduced_motion="reduce")
     for label in (page.locator("label.chip").last, page.locator("label.chip").nth(3)):
         label.scroll_into_view_if_needed()
         before, box = page.evaluate("scrollY"), label.bounding_box()
@@ -344,4 +326,3 @@ def test_a_window_is_chosen_beside_what_it_shows(browser: Browser, two_minutes: 
         assert pane is not None
         assert chip is not None
         assert pane["y"] - chip["y"] < 800, "in the same window of the browser, more or less"
-    context.close()
