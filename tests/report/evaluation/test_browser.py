@@ -22,6 +22,7 @@ from report.browser import (
     wait_until,
     written,
 )
+from report.colors import contrast
 from report.evaluation.made_up import evaluation_of, history, large
 from report.outline import HOSTILE
 
@@ -98,12 +99,6 @@ def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, P
     assert page.locator("#wrong audio").first.is_visible()
 
 
-def luminance(color: str) -> float:
-    channels = [float(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
-
-
 AXES = """() => [...document.querySelectorAll(".axis")].map((axis) => {
     const box = (element) => element.getBoundingClientRect().toJSON();
     let ground = axis;
@@ -131,8 +126,7 @@ def test_the_labels_of_axes_stand_beside_their_plots_and_can_be_read(
     for axis in axes:
         plot = axis["plot"]
         for place, label in enumerate(axis["labels"]):
-            light, dark = sorted((luminance(label["color"]), luminance(axis["ground"])), reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5
+            assert contrast(label["color"], axis["ground"]) >= 4.5
             if axis["upright"]:
                 assert label["right"] <= plot["left"]
                 assert (label["top"] + label["bottom"]) / 2 == pytest.approx(axis["lines"][place], abs=3)
