@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ SMALL_TRAINING = TrainConfig(
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from escnn.inference.classifier import Classifier
+
 ESCNN = [sys.executable, "-m", "escnn"]
 
 
@@ -48,6 +51,11 @@ def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
     from escnn.cli.app import app
 
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def documents(text: str | bytes) -> list[dict[str, Any]]:
+    """What a command wrote as JSON Lines."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.ndarray:
@@ -122,6 +130,14 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     write_model(path, random_model())
     return path
+
+
+@pytest.fixture(scope="session")
+def classifier(small_model: Path) -> Classifier:
+    """The small model, loaded."""
+    from escnn.inference.classifier import Classifier
+
+    return Classifier.load(small_model, device="cpu")
 
 
 @pytest.fixture

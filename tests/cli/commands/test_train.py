@@ -10,18 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ESCNN, SMALL_TRAINING, escnn
+from conftest import ESCNN, escnn
 from filelock import FileLock
-
-from escnn import files
-from escnn.config import to_json
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    """The small network's settings as a file for --config."""
-    files.write_json(tmp_path / "settings.json", to_json(SMALL_TRAINING))
-    return tmp_path / "settings.json"
 
 
 def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, tmp_path: Path) -> None:
