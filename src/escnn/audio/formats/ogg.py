@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 MARK = b"OggS"
 LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes
 PIECE = 1 << 18  # bytes that are read at a time
-CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page
+FIRST, LAST = 2, 4  # flags of a page
 
 
 class Page(NamedTuple):
