@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request
+from playwright.sync_api import Browser, FloatRect, Locator, Page, Request
 
 from escnn.report.html import in_frame
 
@@ -17,10 +17,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 if CHROMIUM is None and os.environ.get("CI"):
     pytest.fail("no Chromium: on Debian, apt-get install chromium", pytrace=False)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open pages in: install Debian's chromium")
-narrow_and_wide = pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
 
 Opener = Callable[..., Page]  # what the fixture `open_page` gives
-HOSTILE_NAME = "=1+1<img src=x onerror=window.run=1>\"'&amp;?#% \u202e\U0001f415 <script>window.run=1<!--"  # as a name
 ALLOWED = {"minor", "moderate", None}  # impacts of axe-core that do not fail a test
 
 
@@ -50,17 +48,21 @@ class Watched:
         assert self.page.evaluate("window.run") is None
         assert self.page.locator("h1").is_visible()
 
+    def assert_seeks(self, audio: Locator) -> None:
+        """A player comes to every moment of its sound."""
+        audio.evaluate("audio => { audio.preload = 'auto' }")
+        wait_until(self.page, lambda: audio.evaluate("audio => audio.readyState") > 0)
+        for twentieth in range(1, 20):
+            audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", twentieth / 20)
+            wait_until(self.page, lambda: not audio.evaluate("audio => audio.seeking"))
+
 
 def written(html: dict[str, str], folder: Path) -> dict[str, Path]:
-    """Pages as files, by their names."""
+    """Pages as files, by their names; the one called "frame" as a notebook shows it."""
     for name, text in html.items():
-        (folder / f"{name}.html").write_text(text, "utf-8")
+        shown = f"<!doctype html><title>A notebook</title>{in_frame(text)}" if name == "frame" else text
+        (folder / f"{name}.html").write_text(shown, "utf-8")
     return {name: folder / f"{name}.html" for name in html}
-
-
-def notebook(html: str) -> str:
-    """A page as a notebook shows it."""
-    return f"<!doctype html><title>A notebook</title>{in_frame(html)}"
 
 
 @contextmanager
@@ -83,13 +85,11 @@ def wait_until(page: Page, so: Callable[[], bool]) -> None:
     raise AssertionError("waited for 5 seconds")
 
 
-def assert_seeks(page: Page, audio: Locator) -> None:
-    """A player comes to every moment of its sound."""
-    audio.evaluate("audio => { audio.preload = 'auto' }")
-    wait_until(page, lambda: audio.evaluate("audio => audio.readyState") > 0)
-    for twentieth in range(1, 20):
-        audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", twentieth / 20)
-        wait_until(page, lambda: not audio.evaluate("audio => audio.seeking"))
+def box_of(element: Locator) -> FloatRect:
+    """Where an element lies in the window, in pixels; it has to be there."""
+    box = element.bounding_box()
+    assert box is not None
+    return box
 
 
 def serious_violations(page: Page) -> list[str]:
@@ -111,7 +111,7 @@ def assert_fits(page: Page) -> None:
         page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
 
 
-def assert_fits_everybody(page: Page) -> None:
+def assert_accessible(page: Page) -> None:
     """It fits its window and is accessible, with its details open."""
     assert_fits(page)
     assert serious_violations(page) == []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect
-from report.browser import Watched, assert_fits_everybody, microphone, needs_chromium
+from report.browser import Watched, assert_accessible, microphone, needs_chromium
 from server.conftest import Running, running
 
 from escnn.audio.demo_sounds import RATE, synthesized
@@ -167,4 +167,4 @@ def test_it_is_accessible_and_fits(browser: Browser, bundled: Running, width: in
         page.goto(bundled.url)
         follow(page)
         expect(page.locator("#live-events tr", has_text=re.compile("siren")).first).to_be_visible(timeout=30_000)
-        assert_fits_everybody(page)
+        assert_accessible(page)

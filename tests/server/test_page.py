@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import tone
 from playwright.sync_api import Browser, Page, expect
-from report.browser import Opener, Watched, assert_fits_everybody, microphone, needs_chromium
+from report.browser import Opener, Watched, assert_accessible, box_of, microphone, needs_chromium
 from server.conftest import Running, running
 
 pytestmark = needs_chromium
@@ -47,9 +47,7 @@ def test_chosen_files_are_named_side_by_side(watched: Watched, sounds: dict[str,
     assert page.locator(".name").all_inner_texts() == ["low.wav", "high.wav"]
     assert page.locator(".best").first.inner_text() in ("low", "middle", "high")
     assert page.locator("tbody tr").count() == 6
-    left, right = (page.locator(".result").nth(number).bounding_box() for number in (0, 1))
-    assert left is not None
-    assert right is not None
+    left, right = (box_of(page.locator(".result").nth(number)) for number in (0, 1))
     assert left["y"] == right["y"]
     assert left["x"] + left["width"] <= right["x"]
     for number, name in enumerate(("low.wav", "high.wav")):
@@ -171,7 +169,7 @@ def test_the_page_is_accessible_and_fits(
     open_page: Opener, own_process: Running, sounds: dict[str, Path], width: int, scheme: str
 ) -> None:
     page = open_page(own_process.url, width, 800, color_scheme=scheme, bypass_csp=True)
-    assert_fits_everybody(page)
+    assert_accessible(page)
     page.set_input_files("#files", [sounds["low"], sounds["text"]])
     reported(page)
-    assert_fits_everybody(page)
+    assert_accessible(page)

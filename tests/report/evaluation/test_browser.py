@@ -10,18 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import tone
-from playwright.sync_api import Page
-from report.browser import (
-    Opener,
-    Watched,
-    assert_fits,
-    assert_fits_everybody,
-    assert_seeks,
-    needs_chromium,
-    notebook,
-    wait_until,
-    written,
-)
+from report.browser import Opener, Watched, assert_accessible, assert_fits, box_of, needs_chromium, wait_until, written
 from report.colors import contrast
 from report.evaluation.made_up import evaluation_of, history, large
 from report.outline import HOSTILE
@@ -49,7 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "run": run.to_html(history=history(), embed_audio=True),
         "cross-validation": large(50, 1600, "a_rather_long_name_of_a_class_of_sounds").to_html(),
         "hostile": replace(hostile, data_name=HOSTILE[1]).to_html(),
-        "frame": notebook(run.to_html()),
+        "frame": run.to_html(),
     }
     return written(html, folder)
 
@@ -88,7 +77,7 @@ def test_a_page_fits(open_page: Opener, pages: dict[str, Path], kind: str, width
     [("run", 360, "light"), ("run", 1920, "dark"), ("hostile", 360, "dark"), ("hostile", 1920, "light")],
 )
 def test_a_page_is_accessible(open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str) -> None:
-    assert_fits_everybody(open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True))
+    assert_accessible(open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True))
 
 
 def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
@@ -140,14 +129,12 @@ def test_a_matrix_of_fifty_classes_is_there_whole(watched: Watched, pages: dict[
     page = watched.open(pages["cross-validation"])
     hidden = "(box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight])"
     assert page.evaluate(f"{hidden}(document.querySelector('.matrix .box'))") == [0, 0]
-    last = page.locator(".matrix tbody tr").last.locator("td").last.bounding_box()
-    assert last is not None
+    last = box_of(page.locator(".matrix tbody tr").last.locator("td").last)
     assert last["x"] + last["width"] <= 1280
     page.evaluate(
         "document.querySelector('.matrix tbody tr:last-child').scrollIntoView({block: 'end', behavior: 'instant'})"
     )
-    heading = page.locator(".matrix thead th").first.bounding_box()
-    assert heading is not None
+    heading = box_of(page.locator(".matrix thead th").first)
     assert heading["y"] >= 0, "its headings stay in sight"
 
 
@@ -162,9 +149,7 @@ def test_the_panel_does_not_cover_the_number_that_was_pressed(
         cell.scroll_into_view_if_needed()
         cell.evaluate("cell => scrollBy(0, cell.getBoundingClientRect().bottom - innerHeight + 30)")
         cell.click()
-        pressed, panel = cell.bounding_box(), page.locator(".panel").bounding_box()
-        assert pressed is not None
-        assert panel is not None
+        pressed, panel = box_of(cell), box_of(page.locator(".panel"))
         assert 0 <= pressed["y"] < pressed["y"] + pressed["height"] <= panel["y"]
         page.locator(".panel .close").click()
 
@@ -201,7 +186,7 @@ def test_every_player_seeks_to_every_moment(watched: Watched, pages: dict[str, P
     players = page.locator("audio").all()
     assert len(players) == 10
     for audio in players:
-        assert_seeks(page, audio)
+        watched.assert_seeks(audio)
 
 
 def test_a_column_of_the_class_table_sorts(watched: Watched, pages: dict[str, Path]) -> None:
@@ -214,19 +199,13 @@ def test_a_column_of_the_class_table_sorts(watched: Watched, pages: dict[str, Pa
     assert table.locator("tbody th").all_inner_texts() == names[::-1]
 
 
-def top(page: Page, selector: str) -> float:
-    box = page.frames[1].locator(selector).bounding_box()
-    assert box is not None
-    return float(box["y"])
-
-
 def test_in_a_notebook_the_script_runs_and_links_lead_to_their_sections(
     watched: Watched, pages: dict[str, Path]
 ) -> None:
     page = watched.open(pages["frame"])
     frame = page.frames[1]
     frame.locator("nav a[href='#wrong']").click()
-    wait_until(page, lambda: top(page, "#wrong") < 100)
+    wait_until(page, lambda: box_of(frame.locator("#wrong"))["y"] < 100)
     frame.locator(".pairs-top a").first.click()
     wait_until(page, lambda: frame.locator(".lists details[open]").count() == 2)
     frame.locator(".matrix table a").first.click()

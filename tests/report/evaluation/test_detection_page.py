@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from report.browser import Opener, Watched, assert_fits_everybody, needs_chromium
+from report.browser import Opener, Watched, assert_accessible, needs_chromium
 from report.evaluation.made_up import card
 from report.outline import HOSTILE, Outline
 
@@ -92,7 +92,7 @@ def test_hostile_names_and_labels_stay_text() -> None:
 def test_it_is_read_by_everybody(open_page: Opener, tmp_path: Path, scheme: str) -> None:
     path = tmp_path / "page.html"
     path.write_text(detection_page(made_up(["a.wav", "b" * 200], ("dog", "cat")), 0.5, created=WHEN), "utf-8")
-    assert_fits_everybody(open_page(path, 320, 800, color_scheme=scheme, bypass_csp=True))
+    assert_accessible(open_page(path, 320, 800, color_scheme=scheme, bypass_csp=True))
 
 
 @needs_chromium

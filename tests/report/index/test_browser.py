@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from report.browser import (
-    HOSTILE_NAME,
-    Opener,
-    Watched,
-    assert_fits_everybody,
-    narrow_and_wide,
-    needs_chromium,
-)
+from report.browser import Opener, Watched, assert_accessible, needs_chromium
 from report.index.made_up import entry, render
+from report.outline import HOSTILE_NAME
 
 pytestmark = needs_chromium
 NAMES = ["b.wav", HOSTILE_NAME, *(f"{number}.wav" for number in range(10))]
@@ -38,9 +32,8 @@ def test_a_page_asks_for_nothing_says_nothing_and_needs_no_script(open_page: Ope
     assert page.locator("table").is_visible()
 
 
-@narrow_and_wide
-def test_a_page_is_accessible_and_fits(open_page: Opener, index: Path, width: int, scheme: str) -> None:
-    assert_fits_everybody(open_page(index, width, 800, color_scheme=scheme, bypass_csp=True))
+def test_a_page_is_accessible_and_fits(on_screens: Opener, index: Path) -> None:
+    assert_accessible(on_screens(index))
 
 
 def test_a_number_stays_whole_on_a_phone(watched: Watched, tmp_path: Path) -> None:

@@ -14,18 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page
-from report.browser import (
-    HOSTILE_NAME,
-    Opener,
-    Watched,
-    assert_fits,
-    assert_fits_everybody,
-    narrow_and_wide,
-    needs_chromium,
-    notebook,
-    wait_until,
-    written,
-)
+from report.browser import Opener, Watched, assert_accessible, box_of, needs_chromium, wait_until, written
+from report.outline import HOSTILE_NAME
 from report.recording.made_up import HOUR, MANY, START, made_up_events, recording_of, render
 
 pytestmark = needs_chromium
@@ -48,7 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "hostile": render(
             recording_of(made_up_events(60, card=hostile), card=hostile, name=HOSTILE_NAME, warnings=(HOSTILE_NAME,))
         ),
-        "frame": notebook(render(recording_of(EVENTS, start=None))),
+        "frame": render(recording_of(EVENTS, start=None)),
         "rome": render(recording_of(made_up_events(20), start=START.replace(tzinfo=ZoneInfo("Europe/Rome")))),
     }
     return written(html, tmp_path_factory.mktemp("pages"))
@@ -89,20 +79,16 @@ def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@narrow_and_wide
-def test_a_page_is_accessible_and_fits(
-    open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str
-) -> None:
-    page = open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True)
-    assert_fits(page)
+def test_a_page_is_accessible_and_fits(on_screens: Opener, pages: dict[str, Path], kind: str) -> None:
+    page = on_screens(pages[kind])
+    assert_accessible(page)
     if kind != "nothing":
         page.locator("#events .scripted tbody button").first.click()
         page.wait_for_timeout(100)
-        box = page.locator("#moment").bounding_box()
-        assert box is not None
+        box = box_of(page.locator("#moment"))
         assert box["height"] < 400, "half of the window is left for the rest"
         assert box["y"] + box["height"] == pytest.approx(800, abs=1)
-    assert_fits_everybody(page)
+    assert_accessible(page)
 
 
 def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
@@ -303,8 +289,7 @@ def test_the_space_bar_plays_and_pauses(watched: Watched, pages: dict[str, Path]
 def test_the_wheel_zooms_about_the_pointer_and_lets_the_page_go(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["an hour"])
     page.locator(".map").scroll_into_view_if_needed()
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     at = 0.25
     page.mouse.move(box["x"] + at * box["width"], box["y"] + 100)
     for _ in range(3):
@@ -326,8 +311,7 @@ def test_two_fingers_zoom_and_one_moves(open_page: Opener, pages: dict[str, Path
     page = open_page(pages["an hour"], 390, 800, has_touch=True, is_mobile=True)
     page.locator(".map").scroll_into_view_if_needed()
     page.evaluate("scrollBy(0, 200)")
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     session = page.context.new_cdp_session(page)
     y = max(box["y"], 0) + 60
 
@@ -353,10 +337,9 @@ def test_a_click_in_a_lane_chooses_its_event(watched: Watched, pages: dict[str, 
     page = watched.open(pages["an hour"])
     page.locator(".map").scroll_into_view_if_needed()
     number = next(k for k, event in enumerate(EVENTS) if event.label == "dog" and event.start > 400)
-    lane = page.locator("[data-lane]", has_text="dog").first.bounding_box()
-    box = page.locator(".map").bounding_box()
+    lane = box_of(page.locator("[data-lane]", has_text="dog").first)
+    box = box_of(page.locator(".map"))
     assert lane is not None
-    assert box is not None
     x = EVENTS[number].peak / HOUR * box["width"]
     page.mouse.click(box["x"] + x, lane["y"] + lane["height"] / 2)
     assert chosen(page) == number
@@ -396,9 +379,7 @@ def test_rows_come_as_the_table_is_scrolled_and_by_key(watched: Watched, pages: 
     assert chosen(page) == page.evaluate("shown[29]")
     focused = page.evaluate("document.activeElement.closest('tr').getAttribute('aria-rowindex')")
     assert focused == "31"
-    row, dock = page.locator("tr.chosen").bounding_box(), page.locator("#moment").bounding_box()
-    assert row is not None
-    assert dock is not None
+    row, dock = box_of(page.locator("tr.chosen")), box_of(page.locator("#moment"))
     assert row["y"] + row["height"] <= dock["y"] + 1, "what is focused does not hide"
 
 
@@ -490,8 +471,7 @@ def used(browser: Browser, path: Path) -> tuple[float, list[float]]:
     page.goto(path.as_uri())
     loaded = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     page.locator(".map").scroll_into_view_if_needed()
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
 
     def work() -> None:
         page.mouse.move(box["x"] + 400, box["y"] + 200)

@@ -10,18 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route
-from report.browser import (
-    HOSTILE_NAME,
-    Opener,
-    Watched,
-    assert_fits_everybody,
-    assert_seeks,
-    narrow_and_wide,
-    needs_chromium,
-    notebook,
-    wait_until,
-    written,
-)
+from report.browser import Opener, Watched, assert_accessible, box_of, needs_chromium, wait_until, written
+from report.outline import HOSTILE_NAME
 from report.sound.made_up import ONE, SEVERAL, analysis_of, render, with_card, with_prediction
 
 pytestmark = needs_chromium
@@ -40,7 +30,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "hostile": render(
             with_prediction(hostile, name=HOSTILE_NAME, warnings=(HOSTILE_NAME,)), ["conv1"], command=[HOSTILE_NAME]
         ),
-        "frame": notebook(render(one)),
+        "frame": render(one),
     }
     return written(html, tmp_path_factory.mktemp("pages"))
 
@@ -52,11 +42,8 @@ def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@narrow_and_wide
-def test_a_page_is_accessible_and_fits(
-    open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str
-) -> None:
-    assert_fits_everybody(open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True))
+def test_a_page_is_accessible_and_fits(on_screens: Opener, pages: dict[str, Path], kind: str) -> None:
+    assert_accessible(on_screens(pages[kind]))
 
 
 def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
@@ -79,7 +66,7 @@ def test_the_contents_number_the_headings_as_they_are_numbered(
     seen = [heading.inner_text() for heading in page.locator("h2:visible").all()]
     assert linked[0] == "Prediction", "which is the page's title and has no number"
     assert [text.split(" from ")[0] for text in seen] == linked[1:]
-    assert all((heading.bounding_box() or {"height": 0})["height"] > 20 for heading in page.locator("h2:visible").all())
+    assert all(box_of(heading)["height"] > 20 for heading in page.locator("h2:visible").all())
     content = "(selector => getComputedStyle(document.querySelector(selector), '::before').content)"
     assert page.evaluate(f"{content}('nav a[href=\"#verdict\"]')") == "none"
     assert page.evaluate(f"{content}('nav li:nth-child(2) a')") == "counter(link)"
@@ -91,8 +78,7 @@ def test_the_labels_of_the_frequencies_stand_beside_their_lines(watched: Watched
     middles = "elements => elements.map(e => e.getBoundingClientRect()).map(box => (box.top + box.bottom) / 2)"
     labels = page.locator(".scope .frequency text")
     assert labels.evaluate_all(middles) == pytest.approx(page.locator(".spectrogram line").evaluate_all(middles), abs=2)
-    plot = page.locator(".spectrogram").bounding_box()
-    assert plot is not None
+    plot = box_of(page.locator(".spectrogram"))
     assert all(right <= plot["x"] for right in labels.evaluate_all("e => e.map(l => l.getBoundingClientRect().right)"))
 
 
@@ -117,9 +103,7 @@ def test_the_play_head_moves_while_the_sound_plays(watched: Watched, pages: dict
     wait_until(page, lambda: played(page) == original(page))
     for number in range(2):  # over the waveform and the spectrogram, and over the evidence
         plot, head = page.locator(".plot:visible").nth(number), page.locator(".plot:visible .playhead").nth(number)
-        across, line = plot.bounding_box(), head.bounding_box()
-        assert across is not None
-        assert line is not None
+        across, line = box_of(plot), box_of(head)
         assert (line["x"] - across["x"]) / across["width"] == pytest.approx(played(page), abs=0.01)
     assert watched.errors == []
 
@@ -127,8 +111,7 @@ def test_the_play_head_moves_while_the_sound_plays(watched: Watched, pages: dict
 def test_a_click_in_a_picture_seeks(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["one window"])
     plot = page.locator(".plot").first
-    box = plot.bounding_box()
-    assert box is not None
+    box = box_of(plot)
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20)
     page.mouse.down()
     assert original(page) == pytest.approx(0.75, abs=0.02)
@@ -158,7 +141,7 @@ def test_every_kind_of_player_seeks_to_every_moment(watched: Watched, pages: dic
     kinds = [str(audio.get_attribute("src"))[:15] for audio in players]
     assert kinds == ["data:audio/mpeg"] * 4 + ["data:audio/wav;"]
     for audio in players:
-        assert_seeks(page, audio)
+        watched.assert_seeks(audio)
 
 
 def test_the_original_and_the_evidence_take_turns(watched: Watched, pages: dict[str, Path]) -> None:
@@ -269,7 +252,7 @@ def test_in_a_notebook_the_script_runs_and_links_lead_to_their_sections(
     page = watched.open(pages["frame"])
     frame = page.frames[1]
     frame.locator("nav a[href='#network']").click()
-    wait_until(page, lambda: (frame.locator("#network").bounding_box() or {"y": 999})["y"] < 100)
+    wait_until(page, lambda: box_of(frame.locator("#network"))["y"] < 100)
     frame.locator("#network button.frame").first.click()
     assert frame.locator("dialog.viewer").is_visible()
     assert page.url == pages["frame"].as_uri()
@@ -317,12 +300,9 @@ def test_a_window_is_chosen_beside_what_it_shows(open_page: Opener, two_minutes:
     page = open_page(two_minutes, width, 800, reduced_motion="reduce")
     for label in (page.locator("label.chip").last, page.locator("label.chip").nth(3)):
         label.scroll_into_view_if_needed()
-        before, box = page.evaluate("scrollY"), label.bounding_box()
-        assert box is not None
+        before, box = page.evaluate("scrollY"), box_of(label)
         page.mouse.click(box["x"] + 20, box["y"] + 20)
         page.wait_for_timeout(100)
         assert abs(page.evaluate("scrollY") - before) < 200
-        pane, chip = page.locator(".pane.view:visible").bounding_box(), label.bounding_box()
-        assert pane is not None
-        assert chip is not None
+        pane, chip = box_of(page.locator(".pane.view:visible")), box_of(label)
         assert pane["y"] - chip["y"] < 800, "in the same window of the browser, more or less"
