@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.model.architecture import ModelConfig
 from escnn.model.card import ModelCard
-from escnn.model.frames import FrameRecord
+from escnn.model.frames import FrameHeadConfig, FrameRecord
 from escnn.model.model_file import ModelFile, write_model
 from escnn.runs.settings import AugmentConfig, TrainConfig
 
@@ -28,6 +28,7 @@ SMALL_AUDIO = AudioConfig(
     sample_rate=8_000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=32, f_min=0.0, f_max=4_000.0
 )
 SMALL_MODEL = ModelConfig(widths=(8, 16), depths=(1, 1), stem_kernel=3, dropout=0.1)
+SMALL_HEAD = FrameRecord(FrameHeadConfig(channels=8, mixed=8, mean_frames=3, highest_frames=5))
 SMALL_TRAINING = TrainConfig(
     epochs=6,
     batch_size=8,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from escnn.inference.classifier import Classifier
+    from escnn.inference.onnx_runtime import OnnxRuntime
 
 ESCNN = [sys.executable, "-m", "escnn"]
 
@@ -53,9 +55,27 @@ def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
 
+def assert_ends(code: int, said: str, *arguments: object, stdin: bytes | None = None) -> None:
+    """Run a command that ends with this exit code and says this, among other things, on stderr."""
+    result = escnn(*arguments, stdin=stdin)
+    assert result.exit_code == code, result.stderr
+    assert said in result.stderr
+
+
 def documents(text: str | bytes) -> list[dict[str, Any]]:
     """What a command wrote as JSON Lines."""
     return [json.loads(line) for line in text.splitlines()]
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """What a run says of itself."""
+    document: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return document
 
 
 def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.ndarray:
@@ -130,6 +150,14 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     write_model(path, random_model())
     return path
+
+
+@pytest.fixture(scope="session", params=["with a head", "without"])
+def runtime(request: pytest.FixtureRequest) -> OnnxRuntime:
+    """What computes the small network, with a frame head and without."""
+    from escnn.inference.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(random_model(frames=SMALL_HEAD if request.param == "with a head" else None), threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cli.commands.conftest import LOW_SCORE
-from conftest import documents, escnn
+from conftest import assert_ends, documents, escnn
 from report.outline import Outline
 
 from escnn import files
@@ -91,9 +91,7 @@ def test_what_cannot_be_is_refused_before_any_work(
 ) -> None:
     filled = [text.format(page=tmp_path / "page", out=tmp_path / "out.jsonl") for text in arguments]
     before = set(tmp_path.iterdir())
-    refused = escnn("detect", night, *filled, "--model", "never opened")
-    assert refused.exit_code == 2
-    assert said in refused.stderr
+    assert_ends(2, said, "detect", night, *filled, "--model", "never opened")
     assert set(tmp_path.iterdir()) == before
 
 
@@ -102,9 +100,7 @@ def test_nothing_is_overwritten_without_force(night: Path, tmp_path: Path) -> No
     page.mkdir()
     (page / "mine.txt").write_text("notes")
     recording = night / "B_20240702_070000.wav"
-    refused = escnn("detect", recording, "--page", page, "--model", "never opened")
-    assert refused.exit_code == 7
-    assert "--page, or add --force" in refused.stderr
+    assert_ends(7, "--page, or add --force", "detect", recording, "--page", page, "--model", "never opened")
     assert escnn("detect", recording, *LOW_SCORE, "--page", page, "--force").exit_code == 0
     assert {path.name for path in page.iterdir()} == {"mine.txt", "report.html"}
 
@@ -175,9 +171,7 @@ def test_a_page_that_cannot_be_written_is_an_error_and_the_events_stay(
     monkeypatch.setattr("escnn.report.recording.folder.files.write_text", full)
     out = tmp_path / "events.jsonl"
     recording = night / "A_20240702_064404.wav"
-    done = escnn("detect", recording, *LOW_SCORE, "--out", out, "--page", tmp_path / "page")
-    assert done.exit_code == 7
-    assert "No space left" in done.stderr
+    assert_ends(7, "No space left", "detect", recording, *LOW_SCORE, "--out", out, "--page", tmp_path / "page")
     assert documents(out.read_text())[-1]["status"] == "ok"
 
 
