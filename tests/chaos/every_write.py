@@ -40,7 +40,7 @@ from chaos.killed_commands import (
 from chaos.rounds import ARCHIVE, Round, UnexpectedError, outcome
 from chaos.servers import served
 from chaos.writes import count_writes, kill_at
-from conftest import random_model
+from conftest import SMALL_AUDIO, SMALL_MODEL
 
 
 def at_every_write(what: Predictions | CrossValidation, places: slice, scratch: Path) -> int:
@@ -129,19 +129,27 @@ def downloads(name: str, places: slice, scratch: Path) -> int:
 
 
 def make_model(path: Path) -> None:
-    """A small model with random weights; and all is imported that forks would import each for itself."""
+    """A small model with random weights, whose scores make several events in a recording, as those of the tests' own
+    do not; and all is imported that forks would import each for itself.
+    """
     import torch
 
     import escnn.detection.detector
     import escnn.inference.onnx_runtime
     import escnn.model.onnx_graph
     import escnn.training.pipeline  # noqa: F401
-    from escnn.model.model_file import write_model
+    from escnn.audio.log_mel import Normalization
+    from escnn.model.card import ModelCard
+    from escnn.model.model_file import ModelFile, write_model
+    from escnn.network.resnet import ResNet
+    from escnn.network.runtime import network_weights
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     torch.set_num_threads(1)  # no thread may be there when this process is forked
-    write_model(path, random_model())
+    torch.manual_seed(0)
+    card = ModelCard("small", ("low", "middle", "high"), SMALL_AUDIO, SMALL_MODEL, Normalization(-60.0, 25.0))
+    write_model(path, ModelFile(card, network_weights(ResNet(SMALL_MODEL, 3))))
 
 
 def warm_up(what: Predictions | CrossValidation, scratch: Path) -> None:
