@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,14 +18,17 @@ from typer.testing import CliRunner, Result
 from escnn.audio.log_mel import AudioConfig, Normalization
 from escnn.model.architecture import ModelConfig
 from escnn.model.card import ModelCard
-from escnn.model.frames import FrameRecord
+from escnn.model.frames import FrameHeadConfig, FrameRecord
 from escnn.model.model_file import ModelFile, write_model
 from escnn.runs.settings import AugmentConfig, TrainConfig
+
+pytest.register_assert_rewrite("report.browser")  # its asserts, too, say what was there
 
 SMALL_AUDIO = AudioConfig(
     sample_rate=8_000, clip_seconds=0.5, n_fft=256, hop_length=128, n_mels=32, f_min=0.0, f_max=4_000.0
 )
 SMALL_MODEL = ModelConfig(widths=(8, 16), depths=(1, 1), stem_kernel=3, dropout=0.1)
+SMALL_HEAD = FrameRecord(FrameHeadConfig(channels=8, mixed=8, mean_frames=3, highest_frames=5))
 SMALL_TRAINING = TrainConfig(
     epochs=6,
     batch_size=8,
@@ -35,7 +40,10 @@ SMALL_TRAINING = TrainConfig(
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
+
+    from escnn.inference.classifier import Classifier
+    from escnn.inference.onnx_runtime import OnnxRuntime
 
 ESCNN = [sys.executable, "-m", "escnn"]
 
@@ -45,6 +53,29 @@ def escnn(*arguments: object, stdin: bytes | None = None) -> Result:
     from escnn.cli.app import app
 
     return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def assert_ends(code: int, said: str, *arguments: object, stdin: bytes | None = None) -> None:
+    """Run a command that ends with this exit code and says this, among other things, on stderr."""
+    result = escnn(*arguments, stdin=stdin)
+    assert result.exit_code == code, result.stderr
+    assert said in result.stderr
+
+
+def documents(text: str | bytes) -> list[dict[str, Any]]:
+    """What a command wrote as JSON Lines."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()}
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """What a run says of itself."""
+    document: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return document
 
 
 def tone(hz: float, seconds: float, rate: int, amplitude: float = 0.5) -> np.ndarray:
@@ -126,6 +157,22 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", params=["with a head", "without"])
+def runtime(request: pytest.FixtureRequest) -> OnnxRuntime:
+    """What computes the small network, with a frame head and without."""
+    from escnn.inference.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(random_model(frames=SMALL_HEAD if request.param == "with a head" else None), threads=1)
+
+
+@pytest.fixture(scope="session")
+def classifier(small_model: Path) -> Classifier:
+    """The small model, loaded."""
+    from escnn.inference.classifier import Classifier
+
+    return Classifier.load(small_model, device="cpu")
+
+
 @pytest.fixture
 def model(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small model as the default one."""
@@ -159,3 +206,17 @@ def browser() -> Iterator[Browser]:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield running
         running.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """`open_page(file or address, width, height, color_scheme="dark", ...)`: a page in a context of its own."""
+    with ExitStack() as contexts:
+
+        def opened(where: Path | str, width: int = 1280, height: int = 900, **options: Any) -> Page:
+            context = browser.new_context(viewport={"width": width, "height": height}, **options)
+            page = contexts.enter_context(context).new_page()
+            page.goto(where.as_uri() if isinstance(where, Path) else where)
+            return page
+
+        yield opened

@@ -1,8 +1,7 @@
 """The figures that README and card quote are those in ``benchmarks/``, and those are of the presets as they are."""
 
-import importlib.util
 import json
-import sys
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -53,31 +52,23 @@ def test_the_bundled_model_has_the_settings_of_the_default() -> None:
     )
 
 
-def test_the_table_of_detection_is_that_of_its_figures() -> None:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from soundscapes import table, table_of_seeds
-    finally:
-        sys.path.pop(0)
+def benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a script of the benchmarks defines; by its path, as the tests have folders of the same names."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return runpy.run_path(str(ROOT / "benchmarks" / f"{name}.py"))
+
+
+def test_the_table_of_detection_is_that_of_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    soundscapes, measured = benchmark("soundscapes", monkeypatch), figures("detection")
     text = (ROOT / "benchmarks" / "detection.md").read_text("utf-8").splitlines()
-    for line in (*table(figures("detection")["default"]), *table_of_seeds(figures("detection"))):
+    for line in (*soundscapes["table"](measured["default"]), *soundscapes["table_of_seeds"](measured)):
         assert line in text, line
 
 
-def test_the_table_of_live_events_is_that_of_its_figures() -> None:
-    # by its path: the tests have a folder of the same name
-    found = importlib.util.spec_from_file_location("benchmark_of_live", ROOT / "benchmarks" / "live.py")
-    assert found is not None
-    assert found.loader is not None
-    live = importlib.util.module_from_spec(found)
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        found.loader.exec_module(live)
-    finally:
-        sys.path.pop(0)
-    measured = figures("live")
+def test_the_table_of_live_events_is_that_of_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    live, measured = benchmark("live", monkeypatch), figures("live")
     text = (ROOT / "benchmarks" / "live.md").read_text("utf-8").splitlines()
-    for line in live.table(measured["reported_on"]):
+    for line in live["table"](measured["reported_on"]):
         assert line in text, line
     default = measured["reported_on"]["by_provisional_score"]["default"]
     readme = (ROOT / "README.md").read_text("utf-8")

@@ -96,13 +96,16 @@ def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pyt
 
 
 @posix
-def test_a_private_file_stays_private(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_private_file_stays_private_and_is_so_while_it_is_written(tmp_path: Path, mode: int) -> None:
     out = tmp_path / "out"
     out.write_text("old")
-    out.chmod(0o600)
+    out.chmod(mode)
     with files.output_file(out, force=True) as file:
         file.write("new")
-    assert (out.stat().st_mode & 0o777, out.read_text()) == (0o600, "new")
+        (part,) = tmp_path.glob(".*.part")
+        assert part.stat().st_mode & 0o077 == 0
+    assert (out.stat().st_mode & 0o777, out.read_text()) == (mode, "new")
 
 
 def test_a_claimed_name_is_free_again_after_a_failure(tmp_path: Path) -> None:

@@ -15,22 +15,12 @@ import pytest
 from fuzz import seeds
 from fuzz.child import Child
 from fuzz.commands import CPU_SECONDS, command_of
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
+from fuzz.draws import DRAWS, examples
+from hypothesis import event, given
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="limits and signals of the child are those of POSIX")
 
-DRAWS = st.randoms(use_true_random=False)
-
-
-def files(count: int) -> settings:
-    return settings(
-        max_examples=count,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-    )
+Subjects = dict[str, seeds.Subject]
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +30,9 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
 
 
 @pytest.fixture(scope="module")
-def sounds() -> dict[str, seeds.Subject]:
-    return seeds.sounds()
-
-
-@pytest.fixture(scope="module")
-def documents() -> dict[str, seeds.Subject]:
-    return seeds.documents()
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, seeds.Subject]:
-    return seeds.weights(tmp_path_factory.mktemp("weights"))
+def subjects(tmp_path_factory: pytest.TempPathFactory) -> Subjects:
+    """Files of every kind."""
+    return {**seeds.sounds(), **seeds.documents(), **seeds.weights(tmp_path_factory.mktemp("weights"))}
 
 
 def check(child: Child, subject: seeds.Subject, rng: Random) -> None:
@@ -64,46 +45,32 @@ def check(child: Child, subject: seeds.Subject, rng: Random) -> None:
         pytest.fail(f"{kept}: {outcome.said}\n{outcome.trouble}")
 
 
-@pytest.mark.parametrize("kind", sorted(seeds.SOUNDS))
-@files(25)
+@pytest.mark.parametrize("kind", [*sorted(seeds.SOUNDS), "model", "model-pickled", "state", "state-trapped"])
+@examples(25)
 @given(rng=DRAWS)
-def test_a_damaged_sound_is_a_waveform_or_one_clear_error(
-    child: Child, sounds: dict[str, seeds.Subject], kind: str, rng: Random
+def test_a_damaged_sound_or_model_is_read_or_one_clear_error_and_runs_no_code(
+    child: Child, subjects: Subjects, kind: str, rng: Random
 ) -> None:
-    check(child, sounds[kind], rng)
+    check(child, subjects[kind], rng)
 
 
 @pytest.mark.parametrize("kind", ["esc50.csv", "config.json"])
-@files(50)
+@examples(50)
 @given(rng=DRAWS)
 def test_a_damaged_document_is_understood_or_one_clear_error(
-    child: Child, documents: dict[str, seeds.Subject], kind: str, rng: Random
+    child: Child, subjects: Subjects, kind: str, rng: Random
 ) -> None:
-    check(child, documents[kind], rng)
+    check(child, subjects[kind], rng)
 
 
-@pytest.mark.parametrize("kind", ["model", "model-pickled", "state", "state-trapped"])
-@files(25)
-@given(rng=DRAWS)
-def test_damaged_weights_are_loaded_or_one_clear_error_and_run_no_code(
-    child: Child, weights: dict[str, seeds.Subject], kind: str, rng: Random
-) -> None:
-    check(child, weights[kind], rng)
-
-
-def test_a_whole_file_of_every_kind_is_read_and_no_trap_is_sprung(
-    child: Child,
-    sounds: dict[str, seeds.Subject],
-    documents: dict[str, seeds.Subject],
-    weights: dict[str, seeds.Subject],
-) -> None:
-    whole = {**sounds, **documents, "model": weights["model"], "state": weights["state"]}
+def test_a_whole_file_of_every_kind_is_read_and_no_trap_is_sprung(child: Child, subjects: Subjects) -> None:
+    traps = [subjects[kind] for kind in ("model-pickled", "state-trapped")]
+    whole = {kind: subject for kind, subject in subjects.items() if subject not in traps}
     said = {kind: child.read(subject.reader, subject.whole[0]).said for kind, subject in whole.items()}
     assert said == {
         **dict.fromkeys(seeds.SOUNDS, "waveform"),
         **{"esc50.csv": "data set", "config.json": "settings", "model": "model", "state": "state"},
     }
-    traps = [weights[kind] for kind in ("model-pickled", "state-trapped")]
     assert {child.read(trap.reader, content).said for trap in traps for content in trap.whole} == {"ModelError"}
 
 

@@ -20,11 +20,6 @@ Writer = Callable[..., Path]
 SHAPE = (SMALL_AUDIO.n_mels, SMALL_AUDIO.frames)
 
 
-@pytest.fixture(scope="module")
-def classifier(small_model: Path) -> Classifier:
-    return Classifier.load(small_model, device="cpu")
-
-
 def noise(seconds: float, amplitude: float = 0.3) -> np.ndarray:
     return (amplitude * np.random.default_rng(0).standard_normal(round(seconds * 8_000))).clip(-1, 1).astype(np.float32)
 

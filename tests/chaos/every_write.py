@@ -129,7 +129,9 @@ def downloads(name: str, places: slice, scratch: Path) -> int:
 
 
 def make_model(path: Path) -> None:
-    """A small model with random weights; and all is imported that forks would import each for itself."""
+    """A small model with random weights, whose scores make several events in a recording, as those of the tests' own
+    do not; and all is imported that forks would import each for itself.
+    """
     import torch
 
     import escnn.detection.detector

@@ -6,47 +6,26 @@ import json
 import os
 import shutil
 import signal
-import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from chaos.rounds import UnexpectedError
+from chaos.rounds import Prepare, UnexpectedError, fork
 from conftest import SMALL_TRAINING, tone
 
 LONGEST_SECONDS = 120  # of a fork; beyond that it hangs
-Prepare = Callable[[], object]
 
 
 def forked(root: Path, arguments: list[str], prepare: Prepare = lambda: None) -> int:
     """Run a command in a fork of this process, in the folder `root`: its exit code, or minus the signal it died of."""
     log = root.parent / "log"
-    child = os.fork()
-    if not child:
-        code = 99
-        try:
-            signal.alarm(LONGEST_SECONDS)
-            output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            os.chdir(root)
-            os.environ["ESCNN_CACHE"] = str(root / "cache")
-            sys.argv = ["escnn", *arguments]
-            from escnn.cli.app import app
 
-            prepare()
-            app()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    def begin() -> None:
+        os.chdir(root)
+        os.environ["ESCNN_CACHE"] = str(root / "cache")
+        prepare()
+
+    code = os.waitstatus_to_exitcode(os.waitpid(fork(arguments, log, LONGEST_SECONDS, begin), 0)[1])
     said = log.read_text(errors="replace")
     if code in (99, 1, -signal.SIGALRM) or "Traceback" in said or "bug in escnn" in said:
         raise UnexpectedError(f"exit code {code}: {said[-2_000:]}")

@@ -34,6 +34,33 @@ class UnexpectedError(Exception):
     """An outcome that must not be."""
 
 
+def fork(arguments: list[str], log: Path, longest_seconds: int, prepare: Prepare) -> int:
+    """Fork a process that runs a command, after `prepare`, and writes into `log`; it ends with 99 after a traceback.
+    It starts at once: all is imported.
+    """
+    child = os.fork()
+    if child:
+        return child
+    code = 99
+    try:
+        signal.alarm(longest_seconds)
+        output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.argv = ["escnn", *arguments]
+        prepare()
+        app.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
 @dataclass
 class Round:
     """One round: a folder of its own, and random numbers that depend on the seed, the kind and the number alone."""
@@ -51,29 +78,10 @@ class Round:
         return self.root / "archive.zip"
 
     def start(self, *arguments: str | Path, prepare: Prepare = lambda: None) -> int:
-        """Fork a process that runs ``escnn download``, after `prepare`. A fork starts at once: all is imported."""
+        """Begin ``escnn download`` in a fork, after `prepare`."""
         log = self.root.parent / f"stderr-{len(self.said)}"
         self.said.append("")
-        child = os.fork()
-        if child:
-            return child
-        code = 99
-        try:
-            signal.alarm(LONGEST_SECONDS)
-            output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            sys.argv = ["escnn", "download", "--data", str(self.folder), *map(str, arguments)]
-            prepare()
-            app.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            with suppress(BaseException):
-                sys.stderr.flush()
-            os._exit(code)
+        return fork(["download", "--data", str(self.folder), *map(str, arguments)], log, LONGEST_SECONDS, prepare)
 
     def end(self, child: int) -> int:
         """Wait for a child: its exit code, or minus the signal that ended it."""

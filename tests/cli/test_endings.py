@@ -9,22 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_TRAINING, escnn
+from conftest import escnn
 
 from escnn import files
 from escnn.cli import progress
 from escnn.cli.console import Console
 from escnn.cli.signals import foreign_error
-from escnn.config import to_json
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX names and shells")
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    path = tmp_path / "settings.json"
-    files.write_json(path, to_json(SMALL_TRAINING) | {"epochs": 1})
-    return path
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -182,9 +174,9 @@ def test_a_terminal_that_is_closed_ends_no_work(monkeypatch: pytest.MonkeyPatch,
 
 
 @posix
-@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
-def test_what_a_c_library_prints_stands_not_among_the_results_when_stderr_is_closed(
-    model: Path, clip: Path, closed: str
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "--out out.json <&- >&- 2>&-"])
+def test_what_a_c_library_prints_stands_not_among_the_results_when_streams_are_closed(
+    model: Path, clip: Path, tmp_path: Path, closed: str
 ) -> None:
     code = (
         "import sys; sys.argv[0] = 'escnn'\n"
@@ -198,8 +190,9 @@ def test_what_a_c_library_prints_stands_not_among_the_results_when_stderr_is_clo
         "from escnn.cli.app import main; main()"
     )
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} predict {clip} {closed}"
-    done = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
-    assert json.loads(done.stdout)["path"] == str(clip)
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+    results = (tmp_path / "out.json").read_text() if "--out" in closed else done.stdout
+    assert json.loads(results)["path"] == str(clip)
 
 
 def test_figures_are_shown_even_where_their_files_cannot_be_written(

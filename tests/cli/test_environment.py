@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 import safetensors.numpy
-from conftest import ESCNN, SMALL_TRAINING, escnn
-
-from escnn import files
-from escnn.config import to_json
+from conftest import ESCNN, escnn
 
 pytestmark = pytest.mark.slow  # a process, and often a training, each
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX users, signals and shells")
@@ -60,13 +57,6 @@ def run_python(code: str, *arguments: object, **environment: str) -> subprocess.
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "ESCNN_CACHE")}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=kept | environment, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    path = tmp_path / "settings.json"
-    files.write_json(path, to_json(SMALL_TRAINING) | {"epochs": 1})
-    return path
 
 
 @posix
@@ -253,24 +243,3 @@ def test_a_browser_that_is_not_there_fails_nothing(
     result = escnn("visualize", clip, "--layers", "conv1", "--out", tmp_path / "page", "--open")
     assert result.exit_code == 0, result.stderr
     assert "no browser could be opened" in result.stderr
-
-
-@posix
-def test_what_a_c_library_prints_gets_into_no_file_when_stdout_is_closed(
-    model: Path, clip: Path, tmp_path: Path
-) -> None:
-    code = (
-        "import os; os.close(0); os.close(1); os.close(2)\n"
-        "import sys; sys.argv[0] = 'escnn'\n"
-        "import escnn.inference.classifier as classifier, ctypes\n"
-        "real = classifier.Classifier.predict_files\n"
-        "def printing(*arguments):\n"
-        "    for result in real(*arguments):\n"
-        "        ctypes.CDLL(None).puts(b'Ooops!'); ctypes.CDLL(None).fflush(None)\n"
-        "        yield result\n"
-        "classifier.Classifier.predict_files = printing\n"
-        "from escnn.cli.app import main; main()"
-    )
-    out = tmp_path / "out.json"
-    assert run_python(code, "predict", clip, "--out", out, ESCNN_CACHE=str(tmp_path)).returncode == 0
-    assert json.loads(out.read_text())["path"] == str(clip)

@@ -10,9 +10,10 @@ from random import Random
 
 import pytest
 from conftest import escnn
+from fuzz.draws import DRAWS, examples
 from fuzz.judge import snapshot
 from fuzz.names import LONGEST, TWINS, make_tree, odd_name, odd_names, sounds_below
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 pytestmark = [
@@ -20,22 +21,11 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="names of any bytes are those of POSIX"),
 ]
 
-DRAWS = st.randoms(use_true_random=False)
 NAMES = (
     st.binary(min_size=1, max_size=LONGEST)
     .map(lambda name: name.replace(b"\0", b"0").replace(b"/", b"\\"))
     .filter(lambda name: name not in (b".", b"..", b"-"))
 )
-
-
-def some(count: int) -> settings:
-    return settings(
-        max_examples=count,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 @pytest.fixture
@@ -55,7 +45,7 @@ def emptied(work: Path) -> Path:
     return work
 
 
-@some(60)
+@examples(60)
 @given(raw=st.lists(NAMES, min_size=1, max_size=4, unique=True), whole=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_every_name_has_one_result_in_order(work: Path, clip: Path, raw: list[bytes], whole: list[bool]) -> None:
     emptied(work)
@@ -73,7 +63,7 @@ def test_every_name_has_one_result_in_order(work: Path, clip: Path, raw: list[by
     assert snapshot(work.parent) == before
 
 
-@some(40)
+@examples(40)
 @given(rng=DRAWS)
 def test_a_tree_is_all_of_its_sounds_once_and_in_order(work: Path, clip: Path, rng: Random) -> None:
     emptied(work)
@@ -90,7 +80,7 @@ def test_a_tree_is_all_of_its_sounds_once_and_in_order(work: Path, clip: Path, r
     assert names == [name.encode("utf-8", "backslashreplace").decode() for name in wanted]
 
 
-@some(40)
+@examples(40)
 @given(rng=DRAWS)
 def test_a_result_takes_any_name_and_changes_nothing_else(work: Path, clip: Path, rng: Random) -> None:
     emptied(work)

@@ -23,7 +23,7 @@ def test_a_bug_is_one_line_and_a_traceback_with_v(model: Path, clip: Path, monke
     assert "Traceback" in escnn("predict", "gone.wav", "--model", "gone", "-v").stderr
 
 
-def test_a_torch_pair_that_does_not_go_together_is_one_line(model: Path, clip: Path) -> None:
+def test_a_torch_pair_that_does_not_go_together_is_one_line() -> None:
     code = (
         "import sys, builtins; real = builtins.__import__\n"
         "def broken(name, *rest):\n"

@@ -33,6 +33,14 @@ def server(small_and_quick: None) -> Iterator[ArchiveServer]:
         yield server
 
 
+@pytest.fixture
+def cutting_off(server: ArchiveServer, monkeypatch: pytest.MonkeyPatch) -> ArchiveServer:
+    """The server, cutting its first answer off after 6,000 bytes; a call asks once."""
+    monkeypatch.setattr(http, "ATTEMPTS", 1)
+    server.answers = [archive_server.good(cut_after=6000)]
+    return server
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate of 127.0.0.1, and its key."""

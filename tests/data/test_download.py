@@ -103,25 +103,32 @@ def test_empty_folder_and_link_to_a_folder_are_places(archive: Path, tmp_path: P
     assert_whole(disk)
 
 
-def test_old_folder_comes_back_when_the_last_step_fails(
-    archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [(OSError(errno.EIO, "last step"), OutputError), (KeyboardInterrupt("last step"), KeyboardInterrupt)],
+)
+def test_old_folder_comes_back_when_the_last_step_fails_or_is_interrupted(
+    archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, seen: type
 ) -> None:
     download(folder, source=archive)
     (folder / "LICENSE").write_text("the old one")
     rename = Path.rename
 
-    def refuse(self: Path, target: Path) -> Path:
-        if self.name == "unpacked":
-            raise OSError(errno.EIO, "broken disk")
-        return rename(self, target)
+    def stopped(self: Path, target: Path) -> Path:
+        if self.name == "unpacked" and isinstance(error, OSError):
+            raise error
+        result = rename(self, target)
+        if target.name == "replaced" and isinstance(error, KeyboardInterrupt):
+            raise error
+        return result
 
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OutputError, match="broken disk"):
-        download(folder, source=archive, force=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stopped)
+        with pytest.raises(seen, match="last step"):
+            download(folder, source=archive, force=True)
     assert (folder / "LICENSE").read_text() == "the old one"
-    monkeypatch.undo()
-    small_again = check(folder)
-    assert small_again.clips == 10
+    assert [path.name for path in folder.parent.iterdir()] == ["ESC-50"]
+    assert check(folder).clips == 10
 
 
 def test_old_folder_comes_back_when_the_new_archive_is_bad(archive: Path, folder: Path, tmp_path: Path) -> None:
@@ -131,26 +138,6 @@ def test_old_folder_comes_back_when_the_new_archive_is_bad(archive: Path, folder
     with pytest.raises(DatasetError):
         download(folder, source=bad, force=True)
     assert_whole(folder)
-
-
-def test_old_folder_comes_back_when_the_last_step_is_interrupted(
-    archive: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    download(folder, source=archive)
-    (folder / "LICENSE").write_text("the old one")
-    rename = Path.rename
-
-    def interrupted(self: Path, target: Path) -> Path:
-        result = rename(self, target)
-        if target.name == "replaced":
-            raise KeyboardInterrupt
-        return result
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        download(folder, source=archive, force=True)
-    assert (folder / "LICENSE").read_text() == "the old one"
-    assert [path.name for path in folder.parent.iterdir()] == ["ESC-50"]
 
 
 def test_what_a_call_left_that_was_killed_after_its_last_step_goes(archive: Path, folder: Path) -> None:

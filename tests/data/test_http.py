@@ -57,40 +57,30 @@ def test_server_that_always_starts_over_and_stops_at_the_same_byte_is_given_up(
     assert len(server.asked) == http.ATTEMPTS
 
 
-def test_resumes_in_the_next_call(server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "ATTEMPTS", 1)
-    server.answers = [server_manners.good(cut_after=6000)]
+def test_resumes_in_the_next_call(cutting_off: ArchiveServer, folder: Path) -> None:
     with pytest.raises(NetworkError) as caught:
-        download(folder, source=server.url)
+        download(folder, source=cutting_off.url)
     assert "kept" in (caught.value.hint or "")
     assert not folder.exists()
-    assert download(folder, source=server.url).complete
-    assert server.ranges == [None, "bytes=6000-"]
+    assert download(folder, source=cutting_off.url).complete
+    assert cutting_off.ranges == [None, "bytes=6000-"]
     assert_whole(folder)
 
 
 @pytest.mark.parametrize("note", ["[]", "{}", '{"url": 1}', "[" * 100_000])
-def test_a_note_that_says_nothing_is_not_gone_on_from(
-    server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch, note: str
-) -> None:
-    monkeypatch.setattr(http, "ATTEMPTS", 1)
-    server.answers = [server_manners.good(cut_after=6000)]
+def test_a_note_that_says_nothing_is_not_gone_on_from(cutting_off: ArchiveServer, folder: Path, note: str) -> None:
     with pytest.raises(NetworkError):
-        download(folder, source=server.url)
+        download(folder, source=cutting_off.url)
     (folder.parent / ".ESC-50.download" / "archive.zip.json").write_text(note)
-    assert download(folder, source=server.url).complete
-    assert server.ranges == [None, None]
+    assert download(folder, source=cutting_off.url).complete
+    assert cutting_off.ranges == [None, None]
 
 
-def test_what_came_from_another_address_is_not_gone_on_from(
-    server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "ATTEMPTS", 1)
-    server.answers = [server_manners.good(cut_after=6000)]
+def test_what_came_from_another_address_is_not_gone_on_from(cutting_off: ArchiveServer, folder: Path) -> None:
     with pytest.raises(NetworkError):
-        download(folder, source=server.url)
-    assert download(folder, source=server.url + "?mirror").complete
-    assert server.ranges == [None, None]
+        download(folder, source=cutting_off.url)
+    assert download(folder, source=cutting_off.url + "?mirror").complete
+    assert cutting_off.ranges == [None, None]
 
 
 def test_archive_that_had_come_whole_is_not_fetched_twice(server: ArchiveServer, folder: Path) -> None:
@@ -268,9 +258,7 @@ def test_archive_that_came_damaged_is_fetched_afresh_the_next_time(server: Archi
     assert download(folder, source=server.url).complete
 
 
-def test_full_disk_while_fetching_is_not_taken_for_a_network_failure(
-    server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_while_fetching_is_not_taken_for_a_network_failure(server: ArchiveServer, folder: Path) -> None:
     def full(step: Progress) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -155,25 +155,18 @@ def test_a_name_that_nobody_has_is_tried_once(folder: Path, monkeypatch: pytest.
     assert len(said) == http.ATTEMPTS - 1
 
 
-def answer_404(server: ArchiveServer) -> None:
-    server.answers = [server_manners.status(404)]
-
-
-def answer_nothing(server: ArchiveServer) -> None:
-    server.answers = [server_manners.good(cut_after=0) for _ in range(20)]
-
-
-def answer_a_login_page(server: ArchiveServer) -> None:
-    server.answers = [lambda request: request.say(200, {}, b"<html>please log in</html>")]
-
-
-def answer_too_much(server: ArchiveServer) -> None:
-    server.answers = [lambda request: request.say(200, {"Content-Length": 1 << 40}, b"PK" * 4000)]
-
-
-@pytest.mark.parametrize("answer", [answer_404, answer_nothing, answer_a_login_page, answer_too_much])
-def test_no_password_is_shown(server: ArchiveServer, folder: Path, answer: Callable[[ArchiveServer], None]) -> None:
-    answer(server)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        server_manners.status(404),
+        server_manners.good(cut_after=0),
+        lambda request: request.say(200, {}, b"<html>please log in</html>"),
+        lambda request: request.say(200, {"Content-Length": 1 << 40}, b"PK" * 4000),
+    ],
+    ids=["404", "nothing", "a login page", "too much"],
+)
+def test_no_password_is_shown(server: ArchiveServer, folder: Path, answer: server_manners.Answer) -> None:
+    server.answers = [answer] * 20
     url = server.url.replace("//", f"//{CREDENTIALS}") + "?token=s3cr3t"
     result = escnn("download", "--from", url, "--data", folder)
     assert result.exit_code in (5, 6)
@@ -193,16 +186,12 @@ def test_no_password_of_an_address_that_is_none_is_shown(folder: Path, url: str)
         assert part not in result.output
 
 
-def test_no_password_is_kept_on_disk_and_the_download_goes_on(
-    server: ArchiveServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "ATTEMPTS", 1)
-    server.answers = [server_manners.good(cut_after=6000)]
-    url = server.url.replace("//", f"//{CREDENTIALS}")
+def test_no_password_is_kept_on_disk_and_the_download_goes_on(cutting_off: ArchiveServer, folder: Path) -> None:
+    url = cutting_off.url.replace("//", f"//{CREDENTIALS}")
     with pytest.raises(NetworkError):
         download(folder, source=url)
     (note,) = folder.parent.rglob("*.json")
     assert "s3cr3t" not in note.read_text()
     assert download(folder, source=url).complete
-    assert server.ranges == [None, "bytes=6000-"]
+    assert cutting_off.ranges == [None, "bytes=6000-"]
     assert_whole(folder)

@@ -94,7 +94,7 @@ def test_numbers_go_on_after_what_was_cut_before(recording: Path, tmp_path: Path
     assert (folder / "clips.csv").read_bytes() == before
 
 
-def test_what_cannot_be_read_to_its_end_gives_the_clips_before_that(recording: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_read_to_its_end_gives_the_clips_before_that(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     cutter = ClipFolder(folder)
     cutter.cut(tmp_path / "gone.wav", "gone.wav", [event(10, 12)])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_AUDIO, SMALL_MODEL, random_model
+from conftest import SMALL_AUDIO, SMALL_HEAD, SMALL_MODEL, random_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,13 +27,7 @@ from escnn.model.frames import EventSettings, FrameHeadConfig, FrameRecord, Geom
 from escnn.model.model_file import ModelFile
 from escnn.network.runtime import TorchRuntime
 
-HEAD = FrameRecord(FrameHeadConfig(channels=8, mixed=8, mean_frames=3, highest_frames=5))
 RATE = SMALL_AUDIO.sample_rate
-
-
-@pytest.fixture(scope="module", params=["with a head", "without"])
-def runtime(request: pytest.FixtureRequest) -> OnnxRuntime:
-    return OnnxRuntime(random_model(frames=HEAD if request.param == "with a head" else None))
 
 
 def in_pieces(samples: np.ndarray, pieces: int) -> Iterator[np.ndarray]:
@@ -82,7 +76,7 @@ def test_a_margin_that_is_too_small_would_be_seen(runtime: OnnxRuntime) -> None:
     ],
 )
 def test_the_margin_holds_for_other_networks(config: ModelConfig) -> None:
-    model = random_model(config=config, frames=HEAD)
+    model = random_model(config=config, frames=SMALL_HEAD)
     sound = np.random.default_rng(1).normal(0, 0.1, 9 * RATE).astype(np.float32)
     for file in (model, ModelFile(dataclasses.replace(model.card, frames=None), model.weights)):
         if file.card.frames is None:
@@ -93,7 +87,7 @@ def test_the_margin_holds_for_other_networks(config: ModelConfig) -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 31, 63, 64, 65, 130])
-@pytest.mark.parametrize("head", [HEAD, None])
+@pytest.mark.parametrize("head", [SMALL_HEAD, None])
 def test_torch_and_onnx_give_the_same_scores(frames: int, head: FrameRecord | None) -> None:
     model = random_model(frames=head)
     log_mels = np.random.default_rng(frames).uniform(-110, -10, (2, 32, frames)).astype(np.float32)
@@ -174,7 +168,7 @@ def test_a_day_of_hourly_clicks_has_each_of_them_where_it_is() -> None:
 def test_what_a_score_depends_on_is_within_the_margin() -> None:
     config = ModelConfig()
     assert geometry(config, FrameHeadConfig()) == Geometry(stride=16, grid=32, margin=480)
-    with_head = random_model(config=SMALL_MODEL, frames=HEAD)
+    with_head = random_model(config=SMALL_MODEL, frames=SMALL_HEAD)
     runtime = OnnxRuntime(with_head)
     where = with_head.card.frame_geometry
     rng = np.random.default_rng(3)

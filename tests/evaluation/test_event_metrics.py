@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from escnn.evaluation.event_metrics import Counts, compare, compare_all, match_events
+from escnn.evaluation.event_metrics import Counts, compare, match_events
 
 REFERENCE = json.loads((Path(__file__).parent.parent / "data" / "events" / "sed_eval.json").read_text("utf-8"))
 
@@ -41,9 +41,8 @@ def test_an_event_counts_as_found_wherever_its_borders_are_put() -> None:
 
 
 def test_recordings_without_events_count_for_false_alarms() -> None:
-    measured = compare_all(
-        {"a": [(0.0, 1.0, "dog")]}, {"a": [(0.0, 1.0, "dog")], "b": [(3.0, 3.5, "dog")]}, {"a": 10.0, "b": 10.0}
-    )
+    dog = (0.0, 1.0, "dog")
+    measured = compare([dog], [dog], 10.0) + compare([], [(3.0, 3.5, "dog")], 10.0)
     assert measured.segments == Counts(hits=1, false=1, missed=0)
     assert measured.events == Counts(hits=1, false=1, missed=0)
     assert (measured.false_alarms, measured.seconds) == (1, 20.0)

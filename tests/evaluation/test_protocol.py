@@ -199,7 +199,7 @@ def test_a_data_set_that_was_not_trained_on_is_measured_whole(tmp_path: Path, cl
         evaluate_runs(tmp_path / "cv", tmp_path / "own", device="cpu")
 
 
-def test_even_one_class_can_be_measured(tmp_path: Path, class_folders: Path) -> None:
+def test_even_one_class_can_be_measured(tmp_path: Path) -> None:
     (tmp_path / "own" / "low").mkdir(parents=True)
     more_sounds(tmp_path / "own", "low/a.wav")
     assert len(evaluate(OLD_RUN, tmp_path / "own", device="cpu").clips) == 1

@@ -27,11 +27,6 @@ WINDOWS = np.random.default_rng(0).uniform(-0.5, 0.5, (5, SMALL_AUDIO.window_sam
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(scope="module")
-def classifier(small_model: Path) -> Classifier:
-    return Classifier.load(small_model, device="cpu")
-
-
 def named(*paths: Path) -> list[tuple[Path, str]]:
     return [(path, str(path)) for path in paths]
 

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from conftest import SMALL_AUDIO, random_model
+from conftest import SMALL_AUDIO, SMALL_HEAD, random_model
 
 from escnn.audio.log_mel import AudioConfig, LogMel
 from escnn.detection.detections import detect
@@ -19,9 +19,8 @@ from escnn.inference.classifier import Classifier
 from escnn.inference.onnx_runtime import OnnxRuntime
 from escnn.live.detector import LiveDetector, LiveEvent
 from escnn.live.formats import live_document, schema
-from escnn.model.frames import EventSettings, FrameHeadConfig, FrameRecord, Geometry
+from escnn.model.frames import EventSettings, Geometry
 
-HEAD = FrameRecord(FrameHeadConfig(channels=8, mixed=8, mean_frames=3, highest_frames=5))
 RATE = SMALL_AUDIO.sample_rate
 SETTINGS = EventSettings(
     onset_score=0.962, offset_share=0.999, merge_seconds=0.1
@@ -57,7 +56,7 @@ def heard(detector: LiveDetector, sound: np.ndarray, pieces: int) -> list[LiveEv
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
-    return Classifier(OnnxRuntime(random_model(frames=HEAD), threads=1))
+    return Classifier(OnnxRuntime(random_model(frames=SMALL_HEAD), threads=1))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import SMALL_AUDIO, random_model
+from conftest import SMALL_AUDIO
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,16 +15,9 @@ from escnn.detection.frame_scores import read_frame_scores, stream_log_mels
 from escnn.inference.onnx_runtime import OnnxRuntime
 from escnn.live.log_mel_stream import Frames, LogMelStream
 from escnn.live.scores import EarlyScores, FinalScores
-from escnn.model.frames import FrameHeadConfig, FrameRecord
 from escnn.model.model_file import read_model
 
-HEAD = FrameRecord(FrameHeadConfig(channels=8, mixed=8, mean_frames=3, highest_frames=5))
 RATE = SMALL_AUDIO.sample_rate
-
-
-@pytest.fixture(scope="module", params=["with a head", "without"])
-def runtime(request: pytest.FixtureRequest) -> OnnxRuntime:
-    return OnnxRuntime(random_model(frames=HEAD if request.param == "with a head" else None), threads=1)
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

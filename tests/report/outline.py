@@ -64,3 +64,5 @@ HOSTILE = [
     "emoji 🐓 and \u202eright to left\u202c אבג",
     "&lt;b&gt; &amp;",
 ]
+# One that would be a formula in a table, markup and script in a page.
+HOSTILE_NAME = "=1+1<img src=x onerror=window.run=1>\"'&amp;?#% \u202e\U0001f415 <script>window.run=1<!--"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,6 @@ from starlette.testclient import TestClient
 
 from escnn.server.app import create_app
 from escnn.server.settings import ServerSettings
-
-Starter = Callable[..., "Running"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import escnn
+from conftest import assert_ends
 from server.test_sounds import SOUND, WAV
 from starlette.testclient import TestClient
 
@@ -37,9 +37,7 @@ def test_others_reach_it_only_with_a_token(host: str) -> None:
     with pytest.raises(UsageError, match="needs --token"):
         ServerSettings(host=host)
     ServerSettings(host=host, token="guess me")
-    refused = escnn("serve", "--host", host)
-    assert refused.exit_code == 2
-    assert "needs --token" in refused.stderr
+    assert_ends(2, "needs --token", "serve", "--host", host)
 
 
 @pytest.mark.parametrize("token", ["", " ", "a\nb", "Schlüssel"])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect
-from report.browser import CHROMIUM, Watched, needs_chromium, serious_violations
+from report.browser import Watched, assert_accessible, microphone, needs_chromium
 from server.conftest import Running, running
 
 from escnn.audio.demo_sounds import RATE, synthesized
@@ -43,20 +43,15 @@ def bundled() -> Iterator[Running]:
 @pytest.fixture
 def hearing(browser: Browser, planted: Path) -> Iterator[Callable[[str], Watched]]:
     """Open a page in a browser whose microphone plays the file, from the moment that it is asked for."""
-    arguments = [
-        "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={planted}%noloop",
-    ]  # fmt: skip
-    started = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
+    with microphone(browser, f"{planted}%noloop") as started:
 
-    def open_page(url: str) -> Watched:
-        context = started.new_context(permissions=["microphone"], viewport={"width": 1280, "height": 900})
-        watched = Watched(context.new_page())
-        watched.page.goto(url)
-        return watched
+        def open_page(url: str) -> Watched:
+            context = started.new_context(permissions=["microphone"], viewport={"width": 1280, "height": 900})
+            watched = Watched(context.new_page())
+            watched.page.goto(url)
+            return watched
 
-    yield open_page
-    started.close()
+        yield open_page
 
 
 def follow(page: Page) -> list[dict[str, Any]]:
@@ -163,19 +158,13 @@ def test_the_token_is_asked_for_before_the_socket_is_opened(
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (1920, "light")])
 def test_it_is_accessible_and_fits(browser: Browser, bundled: Running, width: int, scheme: str, planted: Path) -> None:
-    arguments = [
-        "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={planted}",
-    ]  # fmt: skip
-    started = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
-    context = started.new_context(
-        viewport={"width": width, "height": 800}, permissions=["microphone"], bypass_csp=True,
-        color_scheme="dark" if scheme == "dark" else "light",
-    )  # fmt: skip
-    page = context.new_page()
-    page.goto(bundled.url)
-    follow(page)
-    expect(page.locator("#live-events tr", has_text=re.compile("siren")).first).to_be_visible(timeout=30_000)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    started.close()
+    with microphone(browser, str(planted)) as started:
+        context = started.new_context(
+            viewport={"width": width, "height": 800}, permissions=["microphone"], bypass_csp=True,
+            color_scheme="dark" if scheme == "dark" else "light",
+        )  # fmt: skip
+        page = context.new_page()
+        page.goto(bundled.url)
+        follow(page)
+        expect(page.locator("#live-events tr", has_text=re.compile("siren")).first).to_be_visible(timeout=30_000)
+        assert_accessible(page)

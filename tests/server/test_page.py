@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 from conftest import tone
 from playwright.sync_api import Browser, Page, expect
-from report.browser import CHROMIUM, Watched, needs_chromium, serious_violations
-from server.conftest import Running
+from report.browser import Opener, Watched, assert_accessible, box_of, microphone, needs_chromium
+from server.conftest import Running, running
 
 pytestmark = needs_chromium
 RATE = 8_000
@@ -30,12 +29,10 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def watched(browser: Browser, own_process: Running) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    one = Watched(context.new_page())
+def watched(open_page: Opener, own_process: Running) -> Watched:
+    one = Watched(open_page("about:blank", accept_downloads=True))
     one.page.goto(own_process.url)
-    yield one
-    context.close()
+    return one
 
 
 def reported(page: Page, count: int = 1) -> None:
@@ -50,9 +47,7 @@ def test_chosen_files_are_named_side_by_side(watched: Watched, sounds: dict[str,
     assert page.locator(".name").all_inner_texts() == ["low.wav", "high.wav"]
     assert page.locator(".best").first.inner_text() in ("low", "middle", "high")
     assert page.locator("tbody tr").count() == 6
-    left, right = (page.locator(".result").nth(number).bounding_box() for number in (0, 1))
-    assert left is not None
-    assert right is not None
+    left, right = (box_of(page.locator(".result").nth(number)) for number in (0, 1))
     assert left["y"] == right["y"]
     assert left["x"] + left["width"] <= right["x"]
     for number, name in enumerate(("low.wav", "high.wav")):
@@ -140,32 +135,24 @@ def test_results_can_be_kept(watched: Watched, sounds: dict[str, Path], button: 
 def test_a_recording_of_the_microphone_is_named(
     browser: Browser, own_process: Running, sounds: dict[str, Path]
 ) -> None:
-    arguments = [
-        "--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={sounds['microphone']}",
-    ]  # fmt: skip
-    hearing = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
-    page = hearing.new_context(permissions=["microphone"]).new_page()
-    watched = Watched(page)
-    page.goto(own_process.url)
-    page.get_by_role("button", name="Record").click()
-    expect(page.locator("#recorded")).to_contain_text("1.", timeout=15_000)
-    with page.expect_response("**/v1/predict") as answered:
-        page.get_by_role("button", name="Stop").click()
-    document = answered.value.json()
-    assert document["path"] == "recording-1.wav"
-    assert 1.0 <= document["duration_seconds"] < 15
-    reported(page)
-    assert watched.errors == []
-    hearing.close()
+    with microphone(browser, str(sounds["microphone"])) as hearing:
+        page = hearing.new_context(permissions=["microphone"]).new_page()
+        watched = Watched(page)
+        page.goto(own_process.url)
+        page.get_by_role("button", name="Record").click()
+        expect(page.locator("#recorded")).to_contain_text("1.", timeout=15_000)
+        with page.expect_response("**/v1/predict") as answered:
+            page.get_by_role("button", name="Stop").click()
+        document = answered.value.json()
+        assert document["path"] == "recording-1.wav"
+        assert 1.0 <= document["duration_seconds"] < 15
+        reported(page)
+        assert watched.errors == []
 
 
-def test_the_token_is_asked_for_once(browser: Browser, small_model: Path, sounds: dict[str, Path]) -> None:
-    from server.conftest import running
-
+def test_the_token_is_asked_for_once(open_page: Opener, small_model: Path, sounds: dict[str, Path]) -> None:
     with running("--model", small_model, "--token", "guess me") as server:
-        page = browser.new_context().new_page()
-        page.goto(server.url)
+        page = open_page(server.url)
         for wrong in ("пароль", "guess"):
             page.get_by_label("token").fill(wrong)
             page.get_by_role("button", name="Use it").click()
@@ -175,21 +162,14 @@ def test_the_token_is_asked_for_once(browser: Browser, small_model: Path, sounds
         page.set_input_files("#files", [sounds["low"]])
         reported(page)
         expect(page.locator("#ask-token")).to_be_hidden()
-        page.context.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (320, "dark"), (1920, "dark"), (1920, "light")])
 def test_the_page_is_accessible_and_fits(
-    browser: Browser, own_process: Running, sounds: dict[str, Path], width: int, scheme: str
+    open_page: Opener, own_process: Running, sounds: dict[str, Path], width: int, scheme: str
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(own_process.url)
-    assert serious_violations(page) == []
+    page = open_page(own_process.url, width, 800, color_scheme=scheme, bypass_csp=True)
+    assert_accessible(page)
     page.set_input_files("#files", [sounds["low"], sounds["text"]])
     reported(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+    assert_accessible(page)

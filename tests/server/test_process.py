@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2 as httpx
 import numpy as np
 import pytest
-from conftest import escnn, tone
+from conftest import assert_ends, tone
 from hypothesis import HealthCheck, given, settings
 from server.conftest import Running, running
 from server.test_sounds import LONG, SOUND, WAV, wav
@@ -61,15 +61,11 @@ def test_it_ends_what_is_in_hand_and_then_itself(small_model: Path, signal_numbe
 
 
 def test_a_port_that_is_taken_is_wrong_usage(own_process: Running) -> None:
-    refused = escnn("serve", "--port", httpx.URL(own_process.url).port)
-    assert refused.exit_code == 2
-    assert "cannot be listened on" in refused.stderr
+    assert_ends(2, "cannot be listened on", "serve", "--port", httpx.URL(own_process.url).port)
 
 
 def test_a_model_that_is_not_there_is_told_as_elsewhere(tmp_path: Path) -> None:
-    refused = escnn("serve", "--port", 0, "--model", tmp_path / "none.safetensors")
-    assert refused.exit_code == 4
-    assert "no such model file" in refused.stderr
+    assert_ends(4, "no such model file", "serve", "--port", 0, "--model", tmp_path / "none.safetensors")
 
 
 def test_a_decoder_that_breaks_down_costs_one_request_at_most(own_process: Running) -> None:

@@ -145,7 +145,7 @@ def test_the_endpoint_of_the_model_project_gives_what_its_page_expects(server: T
     assert min(waveform["values"]) == pytest.approx(-0.8, abs=1e-3)
 
 
-def test_a_long_waveform_keeps_its_peaks_and_its_rate(small_model: Path) -> None:
+def test_a_long_waveform_keeps_its_peaks_and_its_rate() -> None:
     from escnn.server.model_project import inference_document
 
     samples = 0.1 * tone(300, 0.5, 48_000)

@@ -8,7 +8,7 @@ import msgspec
 import pandas as pd
 import pytest
 import soundfile
-from conftest import SMALL_TRAINING
+from conftest import SMALL_TRAINING, names, status
 
 import escnn
 from escnn import files
@@ -26,14 +26,6 @@ FILES = {
     "config.json", "run.json", "metrics.csv", "last.pt", "model.safetensors", "curves.png", "evaluation", "report.html",
 }  # fmt: skip
 EVALUATION = {"evaluation.json", "predictions.csv", "per_class.csv", "confused.csv", "confusion.png"}
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def status(folder: Path) -> dict[str, object]:
-    return json.loads((folder / "run.json").read_text())
 
 
 def test_a_run_leaves_what_the_documentation_says(class_folders: Path, tmp_path: Path) -> None:

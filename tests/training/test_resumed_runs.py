@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import SMALL_TRAINING
+from conftest import SMALL_TRAINING, names, status
 
 from escnn import files
 from escnn.errors import DatasetError, ModelError, OutputError, UsageError
@@ -23,14 +23,6 @@ from escnn.training.state import load_state, save_state
 DATA = Path(__file__).parents[1] / "data"
 RUN_0_1_0 = DATA / "run-0.1.0"
 STOPPED_0_1_0 = DATA / "stopped-0.1.0.pt"  # its last.pt after 3 of 8 epochs
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def status(folder: Path) -> dict[str, object]:
-    return json.loads((folder / "run.json").read_text())
 
 
 def stop_after(epochs: int, error: type[BaseException] = KeyboardInterrupt) -> Callable[[Run, EpochMetrics], None]:

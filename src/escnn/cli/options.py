@@ -87,6 +87,7 @@ TestTimeAugmentation = Annotated[
     typer.Option("--tta", min=1, max=5, help="Score every window this many times, varied in pitch and speed: slower."),
 ]
 Views = Annotated[int | None, typer.Option("--views", min=1, max=5, hidden=True, help="The name of --tta in 0.1.0.")]
+FilesFrom = Annotated[Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)]
 Fold = Annotated[int | None, typer.Option("--fold", min=0, help="Test fold, held out and reported; 0: none.")]
 Runtime = Annotated[
     RuntimeName,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 Span = tuple[float, float, str]  # start and end in seconds, label
@@ -99,16 +99,6 @@ def compare(truth: Sequence[Span], found: Sequence[Span], seconds: float) -> Det
         claims=len(found),
         seconds=seconds,
     )
-
-
-def compare_all(
-    truth: Mapping[str, Sequence[Span]], found: Mapping[str, Sequence[Span]], seconds: Mapping[str, float]
-) -> DetectionMetrics:
-    """The figures of all recordings that `seconds` names; one without an entry elsewhere has no events there."""
-    total = DetectionMetrics(Counts(), Counts(), 0, 0, 0, 0, 0.0)
-    for name, length in seconds.items():
-        total += compare(truth.get(name, ()), found.get(name, ()), length)
-    return total
 
 
 def overlaps(truth: Sequence[Span], found: Sequence[Span]) -> Iterator[tuple[int, int]]:

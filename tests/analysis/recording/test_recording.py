@@ -26,11 +26,6 @@ LOW_SCORE = {"onset_score": 0.1, "merge_seconds": 0.0}  # what a network with ra
 
 
 @pytest.fixture(scope="module")
-def classifier(small_model: Path) -> Classifier:
-    return Classifier.load(small_model)
-
-
-@pytest.fixture(scope="module")
 def sound() -> np.ndarray:
     rng = np.random.default_rng(0)
     made = 0.01 * rng.standard_normal(30 * RATE).astype(np.float32)

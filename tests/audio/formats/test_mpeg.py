@@ -13,7 +13,6 @@ from escnn.audio.decoding import load_audio
 from escnn.audio.formats import mpeg
 
 RATE = 44_100
-FRAME_SECONDS = 1152 / RATE
 
 
 def encoded(samples: np.ndarray, mode: str = "VARIABLE") -> bytes:

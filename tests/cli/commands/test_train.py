@@ -10,18 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ESCNN, SMALL_TRAINING, escnn
+from conftest import ESCNN, assert_ends, escnn
 from filelock import FileLock
-
-from escnn import files
-from escnn.config import to_json
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    """The small network's settings as a file for --config."""
-    files.write_json(tmp_path / "settings.json", to_json(SMALL_TRAINING))
-    return tmp_path / "settings.json"
 
 
 def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, tmp_path: Path) -> None:
@@ -35,9 +25,7 @@ def test_train_resume_evaluate_and_predict(class_folders: Path, settings: Path, 
         "report.html",
     }  # fmt: skip
     assert "Training" in (run / "report.html").read_text("utf-8")
-    again = escnn("train", "--resume", run)
-    assert again.exit_code == 0
-    assert "finished already (3 epochs)" in again.stderr
+    assert_ends(0, "finished already (3 epochs)", "train", "--resume", run)
     with FileLock(run / ".lock"):
         refused = escnn("train", "--resume", run)
     assert refused.exit_code == 2
@@ -123,9 +111,9 @@ def test_a_fold_that_is_not_there_is_refused_before_a_folder_is_made(
         (root / label).mkdir(parents=True)
         for number in range(2):
             shutil.copy(class_folders / label / f"{number}.wav", root / label)
-    result = escnn("train", "--data", root, "--config", settings, "--fold", 1, "--out", tmp_path / "run")
-    assert result.exit_code == 5
-    assert "fold 1 holds no clip" in result.stderr
+    assert_ends(
+        5, "fold 1 holds no clip", "train", "--data", root, "--config", settings, "--fold", 1, "--out", tmp_path / "run"
+    )
     assert not (tmp_path / "run").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import escnn, random_model, tone
+from conftest import assert_ends, escnn, random_model, tone
 from report.outline import Outline
 
 from escnn.model.frames import EventSettings, FrameHeadConfig, FrameRecord
@@ -35,9 +35,7 @@ def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path:
     )
     document = json.loads((out / "prediction.json").read_text())
     assert document == json.loads(escnn("predict", clip).stdout)
-    refused = escnn("visualize", clip, "--out", out)
-    assert refused.exit_code == 7
-    assert "--force" in refused.stderr
+    assert_ends(7, "--force", "visualize", clip, "--out", out)
     assert escnn("visualize", clip, "--out", out, "--force", "--layers", "conv1,layer2.block0.relu").exit_code == 0
 
 
@@ -52,9 +50,7 @@ def test_visualize_writes_pictures_and_a_page(model: Path, clip: Path, tmp_path:
 def test_visualize_refuses_what_is_not_there_and_writes_nothing(
     model: Path, clip: Path, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    result = escnn("visualize", clip, "--out", tmp_path / "report", *arguments)
-    assert result.exit_code == 2
-    assert said in result.stderr
+    assert_ends(2, said, "visualize", clip, "--out", tmp_path / "report", *arguments)
     assert not (tmp_path / "report").exists()
 
 
@@ -77,9 +73,7 @@ def test_visualize_of_a_folder_writes_a_page_each_and_one_that_compares(
 
 def test_visualize_a_bad_file_is_one_line_and_no_folder(model: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound")
-    result = escnn("visualize", tmp_path / "bad.wav", "--out", tmp_path / "report")
-    assert result.exit_code == 3
-    assert "bad.wav: not an audio file" in result.stderr
+    assert_ends(3, "bad.wav: not an audio file", "visualize", tmp_path / "bad.wav", "--out", tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 
@@ -159,7 +153,7 @@ def test_long_and_short_sounds_stand_side_by_side(
 
 
 def test_a_long_sound_without_events_has_no_surest_one(
-    model: Path, write_sound: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, write_sound: Callable[..., Path], tmp_path: Path
 ) -> None:
     record = FrameRecord(FrameHeadConfig(channels=4, mixed=8), EventSettings(onset_score=1.0))
     write_model(tmp_path / "m.safetensors", random_model(frames=record))

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import tone
-from playwright.sync_api import Browser, Page
-from report.browser import Watched, needs_chromium, serious_violations, wait_until
+from report.browser import Opener, Watched, assert_accessible, assert_fits, box_of, needs_chromium, wait_until, written
+from report.colors import contrast
 from report.evaluation.made_up import evaluation_of, history, large
 from report.outline import HOSTILE
-
-from escnn.report.html import in_frame
 
 pytestmark = needs_chromium
 KINDS = ["run", "cross-validation", "hostile"]
@@ -40,20 +38,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "run": run.to_html(history=history(), embed_audio=True),
         "cross-validation": large(50, 1600, "a_rather_long_name_of_a_class_of_sounds").to_html(),
         "hostile": replace(hostile, data_name=HOSTILE[1]).to_html(),
-        "frame": f"<!doctype html><title>A notebook</title>{in_frame(run.to_html())}",
+        "frame": run.to_html(),
     }
-    for kind, text in html.items():
-        (folder / f"{kind}.html").write_text(text, "utf-8")
-    return {kind: folder / f"{kind}.html" for kind in html}
+    return written(html, folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[str, Path], kind: str) -> None:
-    page = watched.open(pages[kind])
-    page.wait_for_timeout(200)
-    assert watched.requests == [page.url]
-    assert watched.errors == []
-    assert page.locator("h1").is_visible()
+    watched.open(pages[kind]).wait_for_timeout(200)
+    watched.assert_asks_and_says_nothing()
 
 
 def test_the_policy_blocks_whatever_is_injected(watched: Watched, pages: dict[str, Path]) -> None:
@@ -75,46 +68,24 @@ def test_the_policy_blocks_whatever_is_injected(watched: Watched, pages: dict[st
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [320, 360, 800, 1920])
-def test_a_page_fits(browser: Browser, pages: dict[str, Path], kind: str, width: int) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    context.close()
+def test_a_page_fits(open_page: Opener, pages: dict[str, Path], kind: str, width: int) -> None:
+    assert_fits(open_page(pages[kind], width, 800))
 
 
 @pytest.mark.parametrize(
     ("kind", "width", "scheme"),
     [("run", 360, "light"), ("run", 1920, "dark"), ("hostile", 360, "dark"), ("hostile", 1920, "light")],
 )
-def test_a_page_is_accessible(browser: Browser, pages: dict[str, Path], kind: str, width: int, scheme: str) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert serious_violations(page) == []
-    context.close()
+def test_a_page_is_accessible(open_page: Opener, pages: dict[str, Path], kind: str, width: int, scheme: str) -> None:
+    assert_accessible(open_page(pages[kind], width, 800, color_scheme=scheme, bypass_csp=True))
 
 
-def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(pages["run"].as_uri())
+def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["run"], java_script_enabled=False)
     assert page.locator("h1").is_visible()
     assert page.locator(".matrix table").is_visible()
     assert not page.locator(".scripted").first.is_visible()
     assert page.locator("#wrong audio").first.is_visible()
-    context.close()
-
-
-def luminance(color: str) -> float:
-    channels = [float(part) / 255 for part in color[color.index("(") + 1 : -1].split(",")[:3]]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
 
 
 AXES = """() => [...document.querySelectorAll(".axis")].map((axis) => {
@@ -135,21 +106,16 @@ AXES = """() => [...document.querySelectorAll(".axis")].map((axis) => {
 @pytest.mark.parametrize("media", ["screen", "print"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_labels_of_axes_stand_beside_their_plots_and_can_be_read(
-    browser: Browser, pages: dict[str, Path], scheme: str, media: str, width: int
+    open_page: Opener, pages: dict[str, Path], scheme: str, media: str, width: int
 ) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
-    )
-    page = context.new_page()
-    page.goto(pages["run"].as_uri())
+    page = open_page(pages["run"], width, color_scheme=scheme)
     page.emulate_media(media="print" if media == "print" else "screen")
     axes = page.evaluate(AXES)
     assert len(axes) == 6, "two of each plot"
     for axis in axes:
         plot = axis["plot"]
         for place, label in enumerate(axis["labels"]):
-            light, dark = sorted((luminance(label["color"]), luminance(axis["ground"])), reverse=True)
-            assert (light + 0.05) / (dark + 0.05) >= 4.5
+            assert contrast(label["color"], axis["ground"]) >= 4.5
             if axis["upright"]:
                 assert label["right"] <= plot["left"]
                 assert (label["top"] + label["bottom"]) / 2 == pytest.approx(axis["lines"][place], abs=3)
@@ -157,43 +123,35 @@ def test_the_labels_of_axes_stand_beside_their_plots_and_can_be_read(
                 assert label["top"] >= plot["bottom"]
                 share = ((label["left"] + label["right"]) / 2 - plot["left"]) / (plot["right"] - plot["left"])
                 assert share == pytest.approx(place / (len(axis["labels"]) - 1), abs=0.02)
-    context.close()
 
 
 def test_a_matrix_of_fifty_classes_is_there_whole(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["cross-validation"])
     hidden = "(box => [box.scrollWidth - box.clientWidth, box.scrollHeight - box.clientHeight])"
     assert page.evaluate(f"{hidden}(document.querySelector('.matrix .box'))") == [0, 0]
-    last = page.locator(".matrix tbody tr").last.locator("td").last.bounding_box()
-    assert last is not None
+    last = box_of(page.locator(".matrix tbody tr").last.locator("td").last)
     assert last["x"] + last["width"] <= 1280
     page.evaluate(
         "document.querySelector('.matrix tbody tr:last-child').scrollIntoView({block: 'end', behavior: 'instant'})"
     )
-    heading = page.locator(".matrix thead th").first.bounding_box()
-    assert heading is not None
+    heading = box_of(page.locator(".matrix thead th").first)
     assert heading["y"] >= 0, "its headings stay in sight"
 
 
 @pytest.mark.parametrize("size", [(1280, 900), (800, 600), (360, 640)])
 def test_the_panel_does_not_cover_the_number_that_was_pressed(
-    browser: Browser, pages: dict[str, Path], size: tuple[int, int]
+    open_page: Opener, pages: dict[str, Path], size: tuple[int, int]
 ) -> None:
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(pages["cross-validation"].as_uri())
+    page = open_page(pages["cross-validation"], *size, reduced_motion="reduce")
     cells = page.locator(".matrix table a")
     for number in (0, 10, cells.count() // 2, cells.count() - 1):
         cell = cells.nth(number)
         cell.scroll_into_view_if_needed()
         cell.evaluate("cell => scrollBy(0, cell.getBoundingClientRect().bottom - innerHeight + 30)")
         cell.click()
-        pressed, panel = cell.bounding_box(), page.locator(".panel").bounding_box()
-        assert pressed is not None
-        assert panel is not None
+        pressed, panel = box_of(cell), box_of(page.locator(".panel"))
         assert 0 <= pressed["y"] < pressed["y"] + pressed["height"] <= panel["y"]
         page.locator(".panel .close").click()
-    context.close()
 
 
 def test_a_cell_of_the_confusion_matrix_shows_its_clips_with_players(watched: Watched, pages: dict[str, Path]) -> None:
@@ -228,11 +186,7 @@ def test_every_player_seeks_to_every_moment(watched: Watched, pages: dict[str, P
     players = page.locator("audio").all()
     assert len(players) == 10
     for audio in players:
-        audio.evaluate("audio => { audio.preload = 'auto' }")
-        wait_until(page, lambda audio=audio: audio.evaluate("audio => audio.readyState") > 0)
-        for share in np.linspace(0.03, 0.99, 17):
-            audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", share)
-            wait_until(page, lambda audio=audio: not audio.evaluate("audio => audio.seeking"))
+        watched.assert_seeks(audio)
 
 
 def test_a_column_of_the_class_table_sorts(watched: Watched, pages: dict[str, Path]) -> None:
@@ -245,19 +199,13 @@ def test_a_column_of_the_class_table_sorts(watched: Watched, pages: dict[str, Pa
     assert table.locator("tbody th").all_inner_texts() == names[::-1]
 
 
-def top(page: Page, selector: str) -> float:
-    box = page.frames[1].locator(selector).bounding_box()
-    assert box is not None
-    return float(box["y"])
-
-
 def test_in_a_notebook_the_script_runs_and_links_lead_to_their_sections(
     watched: Watched, pages: dict[str, Path]
 ) -> None:
     page = watched.open(pages["frame"])
     frame = page.frames[1]
     frame.locator("nav a[href='#wrong']").click()
-    wait_until(page, lambda: top(page, "#wrong") < 100)
+    wait_until(page, lambda: box_of(frame.locator("#wrong"))["y"] < 100)
     frame.locator(".pairs-top a").first.click()
     wait_until(page, lambda: frame.locator(".lists details[open]").count() == 2)
     frame.locator(".matrix table a").first.click()

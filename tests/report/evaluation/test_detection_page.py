@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
-from report.browser import Watched, needs_chromium, serious_violations
+from report.browser import Opener, Watched, assert_accessible, needs_chromium
 from report.evaluation.made_up import card
 from report.outline import HOSTILE, Outline
 
@@ -90,15 +89,10 @@ def test_hostile_names_and_labels_stay_text() -> None:
 
 @needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_read_by_everybody(browser: Browser, tmp_path: Path, scheme: str) -> None:
+def test_it_is_read_by_everybody(open_page: Opener, tmp_path: Path, scheme: str) -> None:
     path = tmp_path / "page.html"
     path.write_text(detection_page(made_up(["a.wav", "b" * 200], ("dog", "cat")), 0.5, created=WHEN), "utf-8")
-    context = browser.new_context(color_scheme=scheme, bypass_csp=True, viewport={"width": 320, "height": 800})  # type: ignore[arg-type]
-    page = context.new_page()
-    page.goto(path.as_uri())
-    assert serious_violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    context.close()
+    assert_accessible(open_page(path, 320, 800, color_scheme=scheme, bypass_csp=True))
 
 
 @needs_chromium

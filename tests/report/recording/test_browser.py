@@ -14,13 +14,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, Page
-from report.browser import Watched, needs_chromium, serious_violations, wait_until
+from report.browser import Opener, Watched, assert_accessible, box_of, needs_chromium, wait_until, written
+from report.outline import HOSTILE_NAME
 from report.recording.made_up import HOUR, MANY, START, made_up_events, recording_of, render
 
-from escnn.report.html import in_frame
-
 pytestmark = needs_chromium
-HOSTILE = "=1+1<img src=x onerror=window.run=1>\"'&amp; \u202e\U0001f415 <script>window.run=1<!--"
 KINDS = ["nothing", "one event", "one class", "an hour", "a day", "hostile"]
 EVENTS = made_up_events(144)
 LONG_TASK_MS = 100.0
@@ -29,8 +27,7 @@ LONG_TASK_MS = 100.0
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Recordings with 0, 1, 31, 144 and 1,440 events; one with hostile names; one without a clock, in a notebook."""
-    folder = tmp_path_factory.mktemp("pages")
-    hostile = replace(MANY, name=HOSTILE, labels=tuple(f"{HOSTILE}{number}" for number in range(22)))
+    hostile = replace(MANY, name=HOSTILE_NAME, labels=tuple(f"{HOSTILE_NAME}{number}" for number in range(22)))
     html = {
         "nothing": render(recording_of([])),
         "one event": render(recording_of(made_up_events(1, classes=1))),
@@ -39,14 +36,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "some": render(recording_of(EVENTS, most_bytes=1_500_000)),
         "a day": render(recording_of(made_up_events(1_440, 86_400.0), 86_400.0, most_bytes=2_000_000)),
         "hostile": render(
-            recording_of(made_up_events(60, card=hostile), card=hostile, name=HOSTILE, warnings=(HOSTILE,))
+            recording_of(made_up_events(60, card=hostile), card=hostile, name=HOSTILE_NAME, warnings=(HOSTILE_NAME,))
         ),
-        "frame": f"<!doctype html><title>A notebook</title>{in_frame(render(recording_of(EVENTS, start=None)))}",
+        "frame": render(recording_of(EVENTS, start=None)),
         "rome": render(recording_of(made_up_events(20), start=START.replace(tzinfo=ZoneInfo("Europe/Rome")))),
     }
-    for kind, text in html.items():
-        (folder / f"{kind}.html").write_text(text, "utf-8")
-    return {kind: folder / f"{kind}.html" for kind in html}
+    return written(html, tmp_path_factory.mktemp("pages"))
 
 
 def rows(page: Page) -> list[list[str]]:
@@ -80,39 +75,24 @@ def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[
         page.locator("#events .scripted tbody button").first.click()
         page.locator("#evidence").check()
         wait_until(page, lambda: page.locator("#moment").is_visible())
-    assert watched.requests == [page.url]
-    assert watched.errors == []
-    assert page.evaluate("window.run") is None
-    assert page.locator("h1").is_visible()
+    watched.assert_asks_and_says_nothing()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
-def test_a_page_is_accessible_and_fits(
-    browser: Browser, pages: dict[str, Path], kind: str, width: int, scheme: str
-) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_a_page_is_accessible_and_fits(on_screens: Opener, pages: dict[str, Path], kind: str) -> None:
+    page = on_screens(pages[kind])
+    assert_accessible(page)
     if kind != "nothing":
         page.locator("#events .scripted tbody button").first.click()
         page.wait_for_timeout(100)
-        box = page.locator("#moment").bounding_box()
-        assert box is not None
+        box = box_of(page.locator("#moment"))
         assert box["height"] < 400, "half of the window is left for the rest"
         assert box["y"] + box["height"] == pytest.approx(800, abs=1)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+    assert_accessible(page)
 
 
-def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(pages["an hour"].as_uri())
+def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["an hour"], java_script_enabled=False)
     assert page.locator("h1").is_visible()
     assert page.locator(".long-term").is_visible()
     assert page.locator(".activity").is_visible()
@@ -122,7 +102,6 @@ def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Pa
     assert page.locator(".map, .names, #moment, .downloads, .filters").evaluate_all(
         "all => all.every(e => !e.checkVisibility())"
     )
-    context.close()
 
 
 def test_a_page_works_in_a_notebook(watched: Watched, pages: dict[str, Path]) -> None:
@@ -310,8 +289,7 @@ def test_the_space_bar_plays_and_pauses(watched: Watched, pages: dict[str, Path]
 def test_the_wheel_zooms_about_the_pointer_and_lets_the_page_go(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["an hour"])
     page.locator(".map").scroll_into_view_if_needed()
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
     at = 0.25
     page.mouse.move(box["x"] + at * box["width"], box["y"] + 100)
     for _ in range(3):
@@ -329,15 +307,12 @@ def test_the_wheel_zooms_about_the_pointer_and_lets_the_page_go(watched: Watched
     wait_until(page, lambda: bool(page.evaluate("scrollY") > before))
 
 
-def test_two_fingers_zoom_and_one_moves(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.goto(pages["an hour"].as_uri())
+def test_two_fingers_zoom_and_one_moves(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["an hour"], 390, 800, has_touch=True, is_mobile=True)
     page.locator(".map").scroll_into_view_if_needed()
     page.evaluate("scrollBy(0, 200)")
-    box = page.locator(".map").bounding_box()
-    assert box is not None
-    session = context.new_cdp_session(page)
+    box = box_of(page.locator(".map"))
+    session = page.context.new_cdp_session(page)
     y = max(box["y"], 0) + 60
 
     def touch(kind: str, *xs: float) -> None:
@@ -356,17 +331,15 @@ def test_two_fingers_zoom_and_one_moves(browser: Browser, pages: dict[str, Path]
     touch("touchEnd")
     assert view(page)[0] > start
     assert view(page)[1] - view(page)[0] == pytest.approx(end - start)
-    context.close()
 
 
 def test_a_click_in_a_lane_chooses_its_event(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["an hour"])
     page.locator(".map").scroll_into_view_if_needed()
     number = next(k for k, event in enumerate(EVENTS) if event.label == "dog" and event.start > 400)
-    lane = page.locator("[data-lane]", has_text="dog").first.bounding_box()
-    box = page.locator(".map").bounding_box()
+    lane = box_of(page.locator("[data-lane]", has_text="dog").first)
+    box = box_of(page.locator(".map"))
     assert lane is not None
-    assert box is not None
     x = EVENTS[number].peak / HOUR * box["width"]
     page.mouse.click(box["x"] + x, lane["y"] + lane["height"] / 2)
     assert chosen(page) == number
@@ -406,9 +379,7 @@ def test_rows_come_as_the_table_is_scrolled_and_by_key(watched: Watched, pages: 
     assert chosen(page) == page.evaluate("shown[29]")
     focused = page.evaluate("document.activeElement.closest('tr').getAttribute('aria-rowindex')")
     assert focused == "31"
-    row, dock = page.locator("tr.chosen").bounding_box(), page.locator("#moment").bounding_box()
-    assert row is not None
-    assert dock is not None
+    row, dock = box_of(page.locator("tr.chosen")), box_of(page.locator("#moment"))
     assert row["y"] + row["height"] <= dock["y"] + 1, "what is focused does not hide"
 
 
@@ -500,8 +471,7 @@ def used(browser: Browser, path: Path) -> tuple[float, list[float]]:
     page.goto(path.as_uri())
     loaded = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     page.locator(".map").scroll_into_view_if_needed()
-    box = page.locator(".map").bounding_box()
-    assert box is not None
+    box = box_of(page.locator(".map"))
 
     def work() -> None:
         page.mouse.move(box["x"] + 400, box["y"] + 200)

@@ -8,8 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser
-from report.browser import needs_chromium, serious_violations
+from report.browser import Opener, assert_accessible, needs_chromium
 from report.outline import HOSTILE, Outline
 from report.recording.made_up import CREATED, MANY, made_up_events, recording_of
 
@@ -82,7 +81,7 @@ def test_recordings_stand_in_order_of_time_and_lead_to_their_pages() -> None:
     assert "In 3 recordings nothing was found." in words
 
 
-def test_a_clock_of_another_zone_is_shown_as_it_was(tmp_path: Path) -> None:
+def test_a_clock_of_another_zone_is_shown_as_it_was() -> None:
     start = datetime(2024, 7, 2, 23, 30, tzinfo=ZoneInfo("Europe/Rome"))
     summary = summarized(found_of(made_up_events(5, 600.0), 600.0), start, None)
     assert set(summary.by_hour) == {(date(2024, 7, 2), 23)}
@@ -131,18 +130,10 @@ def test_no_name_or_label_harms_the_page(text: str) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
-def test_the_page_is_accessible_and_fits(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
+def test_the_page_is_accessible_and_fits(on_screens: Opener, tmp_path: Path) -> None:
     failure = Failure("broken.wav", AudioError("broken.wav: no sound", code="not_audio"), MANY)
     (tmp_path / "index.html").write_text(render(night(30), [failure]), "utf-8")
-    dark = "dark" if scheme == "dark" else "light"
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=dark, bypass_csp=True)
-    page = context.new_page()
-    page.goto((tmp_path / "index.html").as_uri())
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+    assert_accessible(on_screens(tmp_path / "index.html"))
 
 
 def test_a_thousand_recordings_are_a_page_of_a_few_megabytes() -> None:

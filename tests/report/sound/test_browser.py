@@ -9,66 +9,45 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route
-from report.browser import Watched, needs_chromium, serious_violations, wait_until
+from playwright.sync_api import Page, Route
+from report.browser import Opener, Watched, assert_accessible, box_of, needs_chromium, wait_until, written
+from report.outline import HOSTILE_NAME
 from report.sound.made_up import ONE, SEVERAL, analysis_of, render, with_card, with_prediction
 
-from escnn.report.html import in_frame
-
 pytestmark = needs_chromium
-HOSTILE = "<img src=x onerror=window.run=1>\"'&amp; \u202e\U0001f415 <script>window.run=1<!--"
 KINDS = ["one window", "recording", "hostile"]
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One window; a minute and more, of which a window is listed only; hostile names everywhere; a notebook."""
-    folder = tmp_path_factory.mktemp("pages")
     one, several = analysis_of(ONE), analysis_of(SEVERAL)
     recording = with_prediction(several, seconds=65.0, window_starts=(0.0, 60.0, 61.5, 64.5))
-    hostile = with_card(one, name=HOSTILE, labels=tuple(f"{HOSTILE}{number}" for number in range(3)))
+    hostile = with_card(one, name=HOSTILE_NAME, labels=tuple(f"{HOSTILE_NAME}{number}" for number in range(3)))
     html = {
         "one window": render(one),
         "recording": render(replace(recording, details={k: several.details[k] for k in (0, 1, 3)})),
-        "hostile": render(with_prediction(hostile, name=HOSTILE, warnings=(HOSTILE,)), ["conv1"], command=[HOSTILE]),
-        "frame": f"<!doctype html><title>A notebook</title>{in_frame(render(one))}",
+        "hostile": render(
+            with_prediction(hostile, name=HOSTILE_NAME, warnings=(HOSTILE_NAME,)), ["conv1"], command=[HOSTILE_NAME]
+        ),
+        "frame": render(one),
     }
-    for kind, text in html.items():
-        (folder / f"{kind}.html").write_text(text, "utf-8")
-    return {kind: folder / f"{kind}.html" for kind in html}
+    return written(html, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_asks_for_nothing_and_says_nothing(watched: Watched, pages: dict[str, Path], kind: str) -> None:
-    page = watched.open(pages[kind])
-    page.wait_for_timeout(200)
-    assert watched.requests == [page.url]
-    assert watched.errors == []
-    assert page.evaluate("window.run") is None
-    assert page.locator("h1").is_visible()
+    watched.open(pages[kind]).wait_for_timeout(200)
+    watched.assert_asks_and_says_nothing()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (1920, "dark")])
-def test_a_page_is_accessible_and_fits(
-    browser: Browser, pages: dict[str, Path], kind: str, width: int, scheme: str
-) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme="dark" if scheme == "dark" else "light", bypass_csp=True
-    )
-    page = context.new_page()
-    page.goto(pages[kind].as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate("for (const list of document.querySelectorAll('details')) list.open = true")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert serious_violations(page) == []
-    context.close()
+def test_a_page_is_accessible_and_fits(on_screens: Opener, pages: dict[str, Path], kind: str) -> None:
+    assert_accessible(on_screens(pages[kind]))
 
 
-def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Path]) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(pages["one window"].as_uri())
+def test_a_page_can_be_read_without_script(open_page: Opener, pages: dict[str, Path]) -> None:
+    page = open_page(pages["one window"], java_script_enabled=False)
     assert page.locator("h1").is_visible()
     assert page.locator("table").first.is_visible()
     assert page.locator("audio.original").is_visible()
@@ -76,7 +55,6 @@ def test_a_page_can_be_read_without_script(browser: Browser, pages: dict[str, Pa
     page.locator(".classes > label").nth(1).click()
     assert page.locator(".reason").nth(1).is_visible()
     assert not page.locator(".reason").nth(0).is_visible()
-    context.close()
 
 
 @pytest.mark.parametrize("kind", ["one window", "recording"])
@@ -88,7 +66,7 @@ def test_the_contents_number_the_headings_as_they_are_numbered(
     seen = [heading.inner_text() for heading in page.locator("h2:visible").all()]
     assert linked[0] == "Prediction", "which is the page's title and has no number"
     assert [text.split(" from ")[0] for text in seen] == linked[1:]
-    assert all((heading.bounding_box() or {"height": 0})["height"] > 20 for heading in page.locator("h2:visible").all())
+    assert all(box_of(heading)["height"] > 20 for heading in page.locator("h2:visible").all())
     content = "(selector => getComputedStyle(document.querySelector(selector), '::before').content)"
     assert page.evaluate(f"{content}('nav a[href=\"#verdict\"]')") == "none"
     assert page.evaluate(f"{content}('nav li:nth-child(2) a')") == "counter(link)"
@@ -100,8 +78,7 @@ def test_the_labels_of_the_frequencies_stand_beside_their_lines(watched: Watched
     middles = "elements => elements.map(e => e.getBoundingClientRect()).map(box => (box.top + box.bottom) / 2)"
     labels = page.locator(".scope .frequency text")
     assert labels.evaluate_all(middles) == pytest.approx(page.locator(".spectrogram line").evaluate_all(middles), abs=2)
-    plot = page.locator(".spectrogram").bounding_box()
-    assert plot is not None
+    plot = box_of(page.locator(".spectrogram"))
     assert all(right <= plot["x"] for right in labels.evaluate_all("e => e.map(l => l.getBoundingClientRect().right)"))
 
 
@@ -126,9 +103,7 @@ def test_the_play_head_moves_while_the_sound_plays(watched: Watched, pages: dict
     wait_until(page, lambda: played(page) == original(page))
     for number in range(2):  # over the waveform and the spectrogram, and over the evidence
         plot, head = page.locator(".plot:visible").nth(number), page.locator(".plot:visible .playhead").nth(number)
-        across, line = plot.bounding_box(), head.bounding_box()
-        assert across is not None
-        assert line is not None
+        across, line = box_of(plot), box_of(head)
         assert (line["x"] - across["x"]) / across["width"] == pytest.approx(played(page), abs=0.01)
     assert watched.errors == []
 
@@ -136,8 +111,7 @@ def test_the_play_head_moves_while_the_sound_plays(watched: Watched, pages: dict
 def test_a_click_in_a_picture_seeks(watched: Watched, pages: dict[str, Path]) -> None:
     page = watched.open(pages["one window"])
     plot = page.locator(".plot").first
-    box = plot.bounding_box()
-    assert box is not None
+    box = box_of(plot)
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 20)
     page.mouse.down()
     assert original(page) == pytest.approx(0.75, abs=0.02)
@@ -167,11 +141,7 @@ def test_every_kind_of_player_seeks_to_every_moment(watched: Watched, pages: dic
     kinds = [str(audio.get_attribute("src"))[:15] for audio in players]
     assert kinds == ["data:audio/mpeg"] * 4 + ["data:audio/wav;"]
     for audio in players:
-        audio.evaluate("audio => { audio.preload = 'auto' }")
-        wait_until(page, lambda audio=audio: audio.evaluate("audio => audio.readyState") > 0)
-        for share in np.linspace(0.03, 0.99, 17):
-            audio.evaluate("(audio, share) => { audio.currentTime = share * audio.duration }", share)
-            wait_until(page, lambda audio=audio: not audio.evaluate("audio => audio.seeking"))
+        watched.assert_seeks(audio)
 
 
 def test_the_original_and_the_evidence_take_turns(watched: Watched, pages: dict[str, Path]) -> None:
@@ -181,12 +151,12 @@ def test_the_original_and_the_evidence_take_turns(watched: Watched, pages: dict[
     button = page.locator(".play-original:visible")
     button.click()
     wait_until(page, lambda: page.evaluate(playing) == [True, False, False, False])
-    assert button.inner_text() == "Pause the original"
+    wait_until(page, lambda: button.inner_text() == "Pause the original")  # the event comes later
     page.locator(".reason:visible audio").evaluate("audio => audio.play()")
     wait_until(page, lambda: page.evaluate(playing) == [False, True, False, False])
     page.locator(".classes > label").nth(1).click()  # another class goes on playing
     wait_until(page, lambda: page.evaluate(playing) == [False, False, True, False])
-    assert page.locator(".play-original:visible").inner_text() == "Play the original"
+    wait_until(page, lambda: page.locator(".play-original:visible").inner_text() == "Play the original")
     assert watched.errors == []
 
 
@@ -282,7 +252,7 @@ def test_in_a_notebook_the_script_runs_and_links_lead_to_their_sections(
     page = watched.open(pages["frame"])
     frame = page.frames[1]
     frame.locator("nav a[href='#network']").click()
-    wait_until(page, lambda: (frame.locator("#network").bounding_box() or {"y": 999})["y"] < 100)
+    wait_until(page, lambda: box_of(frame.locator("#network"))["y"] < 100)
     frame.locator("#network button.frame").first.click()
     assert frame.locator("dialog.viewer").is_visible()
     assert page.url == pages["frame"].as_uri()
@@ -315,33 +285,24 @@ def two_minutes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_bar_of_many_windows_has_colours(browser: Browser, two_minutes: Path, width: int) -> None:
+def test_the_bar_of_many_windows_has_colours(open_page: Opener, two_minutes: Path, width: int) -> None:
     """Hole 28: segments were narrower than the stroke between them, and the bar was black."""
-    context = browser.new_context(viewport={"width": width, "height": 800})
-    page = context.new_page()
-    page.goto(two_minutes.as_uri())
+    page = open_page(two_minutes, width, 800)
     bar = page.locator(".bar.recording")
     picture = np.asarray(Image.open(io.BytesIO(bar.screenshot())).convert("RGB"), dtype=int)
     middle = picture[len(picture) // 2]
     assert (middle.max(axis=1) > 120).mean() > 0.75, "the share of the bar that is not dark"
-    context.close()
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_a_window_is_chosen_beside_what_it_shows(browser: Browser, two_minutes: Path, width: int) -> None:
+def test_a_window_is_chosen_beside_what_it_shows(open_page: Opener, two_minutes: Path, width: int) -> None:
     """Hole 29: the page went to the first of all windows, thousands of pixels from the one that was pressed."""
-    context = browser.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(two_minutes.as_uri())
+    page = open_page(two_minutes, width, 800, reduced_motion="reduce")
     for label in (page.locator("label.chip").last, page.locator("label.chip").nth(3)):
         label.scroll_into_view_if_needed()
-        before, box = page.evaluate("scrollY"), label.bounding_box()
-        assert box is not None
+        before, box = page.evaluate("scrollY"), box_of(label)
         page.mouse.click(box["x"] + 20, box["y"] + 20)
         page.wait_for_timeout(100)
         assert abs(page.evaluate("scrollY") - before) < 200
-        pane, chip = page.locator(".pane.view:visible").bounding_box(), label.bounding_box()
-        assert pane is not None
-        assert chip is not None
+        pane, chip = box_of(page.locator(".pane.view:visible")), box_of(label)
         assert pane["y"] - chip["y"] < 800, "in the same window of the browser, more or less"
-    context.close()

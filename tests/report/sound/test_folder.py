@@ -24,11 +24,6 @@ def noise(seconds: float) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def classifier(small_model: Path) -> Classifier:
-    return Classifier.load(small_model, device="cpu")
-
-
-@pytest.fixture(scope="module")
 def analysis(classifier: Classifier) -> Analysis:
     return analyze((noise(0.5), 8_000), classifier, name="a.wav")
 

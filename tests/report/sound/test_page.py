@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from report.colors import contrast
 from report.outline import HOSTILE, Outline
 from report.sound.made_up import ONE, SEVERAL, analysis_of, large_analysis, render, with_card, with_prediction
 
@@ -334,18 +335,6 @@ def test_a_page_of_37_layers_stays_below_3_megabytes() -> None:
     analysis = large_analysis()
     assert len(analysis.card.layers) == 37
     assert len(render(analysis, channels=8).encode()) < 3_000_000
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
-
-    def luminance(color: str) -> float:
-        channels = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return float(np.dot((0.2126, 0.7152, 0.0722), linear))
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_text_stands_out_from_its_ground_in_every_theme() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from escnn.audio.formats.signatures import PIECE, occurrences
+
 MARK = b"fLaC"
-PIECE = 1 << 18  # bytes that are read at a time
 LONGEST_HEADER = 16  # bytes, of a frame
 _SIZES = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}, **{code: 256 << code - 8 for code in range(8, 16)}}
 
@@ -26,23 +27,13 @@ class StreamInfo:
 
 def find_stream(file: BinaryIO, start: int) -> tuple[int, StreamInfo] | None:
     """Where a FLAC stream begins, from `start` on, and its header."""
-    place = start
-    while True:
-        file.seek(place)
-        piece = file.read(PIECE)
-        if len(piece) < 42:
-            return None
-        found = piece.find(MARK)
-        if 0 <= found <= len(piece) - 42:
-            head = piece[found : found + 42]
-            if head[4] & 127 == 0 and head[5:8] == b"\0\0\x22":
-                numbers = int.from_bytes(head[18:26], "big")  # rate 20 bits, channels 3, bits 5, total 36
-                header = MARK + b"\x80\0\0\x22" + head[8:18] + (numbers >> 36 << 36).to_bytes(8, "big") + bytes(16)
-                size = int.from_bytes(head[10:12], "big")
-                return place + found, StreamInfo(header, size, (numbers >> 41 & 7) + 1, numbers & (1 << 36) - 1)
-            place += found + 4
-        else:
-            place += len(piece) - 41
+    for place, head in occurrences(file, MARK, start, 42):
+        if head[4] & 127 == 0 and head[5:8] == b"\0\0\x22":
+            numbers = int.from_bytes(head[18:26], "big")  # rate 20 bits, channels 3, bits 5, total 36
+            header = MARK + b"\x80\0\0\x22" + head[8:18] + (numbers >> 36 << 36).to_bytes(8, "big") + bytes(16)
+            size = int.from_bytes(head[10:12], "big")
+            return place, StreamInfo(header, size, (numbers >> 41 & 7) + 1, numbers & (1 << 36) - 1)
+    return None
 
 
 def frames(file: BinaryIO, start: int, info: StreamInfo, first: int) -> Iterator[tuple[int, int, int]]:

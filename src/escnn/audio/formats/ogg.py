@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from escnn.audio.formats.signatures import occurrences
+
 MARK = b"OggS"
 LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes
-PIECE = 1 << 18  # bytes that are read at a time
-CONTINUED, FIRST, LAST = 1, 2, 4  # flags of a page
+FIRST, LAST = 2, 4  # flags of a page
 
 
 class Page(NamedTuple):
@@ -45,16 +45,8 @@ def pages(file: BinaryIO, start: int = 0) -> Iterator[Page]:
 
 def _find(file: BinaryIO, start: int, flags: bytes = b"") -> int | None:
     """Where a page begins, from `start` on, with these flags if any."""
-    place = start
-    while True:
-        file.seek(place)
-        piece = file.read(PIECE)
-        if len(piece) < 6:
-            return None
-        found = re.search(re.escape(MARK + b"\0" + flags), piece) if flags else re.search(MARK, piece)
-        if found:
-            return place + found.start()
-        place += len(piece) - 5
+    mark = MARK + b"\0" + flags if flags else MARK
+    return next((place for place, _ in occurrences(file, mark, start, 6)), None)
 
 
 def next_stream(file: BinaryIO, start: int) -> int | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 LOOKED_AT = 4096  # bytes
+PIECE = 1 << 18  # bytes that are read at a time
 
 
 class Signature(NamedTuple):
@@ -66,3 +68,18 @@ def signature(head: bytes) -> Signature | None:
             return None
         return Signature("text")
     return None
+
+
+def occurrences(file: BinaryIO, mark: bytes, start: int, length: int) -> Iterator[tuple[int, bytes]]:
+    """Where `mark` stands in a file, from `start` on, and the `length` bytes from there; not where fewer are left."""
+    place = start
+    while True:
+        file.seek(place)
+        piece = file.read(PIECE)
+        if len(piece) < length:
+            return
+        found = piece.find(mark)
+        while 0 <= found <= len(piece) - length:
+            yield place + found, piece[found : found + length]
+            found = piece.find(mark, found + 1)
+        place += len(piece) - length + 1

@@ -14,6 +14,7 @@ from escnn.cli.options import (
     Device,
     DeviceName,
     EventFormat,
+    FilesFrom,
     MergeSeconds,
     MinScore,
     MinSeconds,
@@ -33,9 +34,7 @@ def detect(
     recordings: Annotated[
         list[str] | None, typer.Argument(help="Files, folders, or - for a recording on stdin.")
     ] = None,
-    files_from: Annotated[
-        Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)
-    ] = None,
+    files_from: FilesFrom = None,
     classes: Classes = None,
     min_score: MinScore = None,
     thresholds: Thresholds = None,

@@ -14,6 +14,7 @@ from escnn.cli.options import (
     PATH,
     Device,
     DeviceName,
+    FilesFrom,
     Format,
     ModelPath,
     Quiet,
@@ -31,9 +32,7 @@ from escnn.errors import UsageError
 def predict(
     ctx: typer.Context,
     audio: Annotated[list[str] | None, typer.Argument(help="Files, folders, or - for a sound on stdin.")] = None,
-    files_from: Annotated[
-        Path | None, typer.Option(help="Read file names from here, one a line; - for stdin.", **PATH)
-    ] = None,
+    files_from: FilesFrom = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 5,
     min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Name no class below this score.")] = 0.0,
     output_format: Annotated[

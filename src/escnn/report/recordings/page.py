@@ -55,7 +55,7 @@ def recordings_page(
         "recordings/page.html.j2",
         styles=["style.css", "recordings/recordings.css"],
         scripts=[],
-        heading=_heading(recordings, counts, card),
+        heading=_heading(counts, card),
         lead=_lead(recordings, counts, within, card),
         recordings=sorted(recordings, key=_by_time),
         failures=failures,
@@ -89,7 +89,7 @@ def _by_time(recording: RecordingSummary) -> tuple[bool, datetime]:
     return recording.start is None, datetime.max if recording.start is None else moment(recording.start, 0.0)
 
 
-def _heading(recordings: Sequence[RecordingSummary], counts: Counter[int], card: ModelCard) -> str:
+def _heading(counts: Counter[int], card: ModelCard) -> str:
     if not counts:
         return "Nothing found"
     if len(counts) == 1:

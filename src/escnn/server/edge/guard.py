@@ -9,12 +9,11 @@ import time
 from collections import OrderedDict
 from contextlib import suppress
 
-import msgspec
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escnn.server.edge.metrics import Metrics
-from escnn.server.edge.problems import ProblemError, busy
+from escnn.server.edge.problems import ProblemError, busy, respond
 from escnn.server.edge.sockets import check_origin, deny, token_of
 from escnn.server.settings import ServerSettings, is_loopback
 
@@ -147,17 +146,3 @@ class _Rates:
             raise ProblemError(
                 429, f"more than {self._per_minute} requests a minute", hint="try again in a moment", retry=True
             )
-
-
-async def respond(problem: ProblemError, send: Send) -> None:
-    """Send the answer to a request that ends with a problem."""
-    body = msgspec.json.encode(problem.body())
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
-    await send(
-        {
-            "type": "http.response.start",
-            "status": problem.status,
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+from starlette.types import Send
+
 from escnn.errors import AudioError
 
 RETRY_SECONDS = 1
@@ -43,3 +46,17 @@ def busy() -> ProblemError:
 def unreadable(error: AudioError) -> ProblemError:
     """There is no sound to be had from what was sent."""
     return ProblemError(STATUS_OF_CODE.get(error.code, 422), error.message, hint=error.hint, code=error.code)
+
+
+async def respond(problem: ProblemError, send: Send, kind: str = "http.response") -> None:
+    """Send the answer to a request that ends with a problem, in messages of this kind of ASGI's."""
+    body = msgspec.json.encode(problem.body())
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
+    await send(
+        {
+            "type": f"{kind}.start",
+            "status": problem.status,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": f"{kind}.body", "body": body})

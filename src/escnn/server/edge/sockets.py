@@ -6,11 +6,10 @@ import base64
 import binascii
 from urllib.parse import urlsplit
 
-import msgspec
 from starlette.datastructures import Headers
 from starlette.types import Scope, Send
 
-from escnn.server.edge.problems import ProblemError
+from escnn.server.edge.problems import ProblemError, respond
 
 PROTOCOL = "escnn.live"  # the subprotocol that is answered with
 _TOKEN = "token."  # noqa: S105 - how the subprotocol begins that holds one, in base64url
@@ -52,13 +51,4 @@ async def deny(problem: ProblemError, scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": close_reason(problem.message)})
         return
-    body = msgspec.json.encode(problem.body())
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **problem.headers}
-    await send(
-        {
-            "type": "websocket.http.response.start",
-            "status": problem.status,
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
-    )
-    await send({"type": "websocket.http.response.body", "body": body})
+    await respond(problem, send, "websocket.http.response")

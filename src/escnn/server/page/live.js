@@ -200,19 +200,13 @@ const drawLanes = () => {
 
 const startLive = async () => {
   await ask("/v1/model"); // asks for the token where one is needed: a socket could not say so
-  const constraints = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: constraints });
-  const context = new AudioContext();
-  await context.audioWorklet.addModule("/recorder.js");
-  const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+  const microphone = await openMicrophone((block) => { if (live) hear(block); });
+  const { context, source, stream } = microphone;
   const analyser = new AnalyserNode(context, { fftSize: 2048, smoothingTimeConstant: 0 });
   live = {
-    stream, context, node, analyser, spectrum: new Float32Array(analyser.frequencyBinCount), waiting: [], count: 0, seconds: 0,
+    ...microphone, analyser, spectrum: new Float32Array(analyser.frequencyBinCount), waiting: [], count: 0, seconds: 0,
     column: 0, loudest: -60, events: new Map(), connection: 1, tries: 0, lost: 0, owed: [], offset: 0, isDue: false,
   };
-  node.port.onmessage = ({ data }) => { if (live) hear(data); };
-  const source = context.createMediaStreamSource(stream);
-  source.connect(node);
   source.connect(analyser);
   stream.getTracks()[0].onended = () => stopLive("The microphone went away.");
   live.drawing = setInterval(drawLanes, 250);
@@ -229,15 +223,10 @@ const startLive = async () => {
 // What was shown stays; the socket gives what is left of the events, and closes.
 const stopLive = (problem = "") => {
   if (!live) return;
-  const { stream, context, node, socket, drawing, again } = live;
-  node.port.onmessage = null;
+  const { socket, drawing, again } = live;
+  closeMicrophone(live);
   clearInterval(drawing);
   clearTimeout(again);
-  for (const track of stream.getTracks()) {
-    track.onended = null;
-    track.stop();
-  }
-  context.close();
   if (socket.readyState === WebSocket.OPEN && !problem) {
     live.ending = socket;
     socket.onclose = () => {};
@@ -254,20 +243,4 @@ const stopLive = (problem = "") => {
   liveSay(problem);
 };
 
-liveButton.addEventListener("click", async () => {
-  liveSay("");
-  if (live?.socket) {
-    stopLive();
-    return;
-  }
-  liveButton.disabled = true;
-  try {
-    await startLive();
-  } catch (error) {
-    liveSay(navigator.mediaDevices
-      ? `The microphone cannot be used: ${error.message}`
-      : "The browser gives the microphone only to pages from this machine or over https.");
-  } finally {
-    liveButton.disabled = false;
-  }
-});
+microphoneButton(liveButton, liveSay, () => live?.socket, startLive, () => stopLive());

@@ -218,27 +218,62 @@ const asWav = (blocks, rate) => {
   return new Blob([view], { type: "audio/wav" });
 };
 
-const record = byId("record");
-let recording = null;
-let recordings = 0;
-
-const startRecording = async () => {
+// The microphone: `hear` gets its samples in blocks, and how many there are in a second.
+const openMicrophone = async (hear) => {
   const constraints = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const stream = await navigator.mediaDevices.getUserMedia({ audio: constraints });
   const context = new AudioContext();
   await context.audioWorklet.addModule("/recorder.js");
   const node = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+  node.port.onmessage = ({ data }) => hear(data, context.sampleRate);
+  const source = context.createMediaStreamSource(stream);
+  source.connect(node);
+  return { stream, context, node, source };
+};
+
+const closeMicrophone = ({ stream, context, node }) => {
+  node.port.onmessage = null;
+  for (const track of stream.getTracks()) {
+    track.onended = null;
+    track.stop();
+  }
+  context.close();
+};
+
+// A button that begins what needs the microphone, or ends it.
+const microphoneButton = (button, say, isOn, begin, end) => button.addEventListener("click", async () => {
+  say("");
+  if (isOn()) {
+    end();
+    return;
+  }
+  button.disabled = true;
+  try {
+    await begin();
+  } catch (error) {
+    say(navigator.mediaDevices
+      ? `The microphone cannot be used: ${error.message}`
+      : "The browser gives the microphone only to pages from this machine or over https.");
+  } finally {
+    button.disabled = false;
+  }
+});
+
+const record = byId("record");
+let recording = null;
+let recordings = 0;
+
+const startRecording = async () => {
   const blocks = [];
   let count = 0;
-  node.port.onmessage = ({ data }) => {
-    blocks.push(data);
-    count += data.length;
-    byId("level").value = Math.sqrt(data.reduce((sum, sample) => sum + sample * sample, 0) / data.length);
-    byId("recorded").textContent = `${(count / context.sampleRate).toFixed(1)} s`;
-    if (count > LONGEST_RECORDING * context.sampleRate) stopRecording();
-  };
-  context.createMediaStreamSource(stream).connect(node);
-  recording = { stream, context, node, blocks };
+  const microphone = await openMicrophone((block, rate) => {
+    blocks.push(block);
+    count += block.length;
+    byId("level").value = Math.sqrt(block.reduce((sum, sample) => sum + sample * sample, 0) / block.length);
+    byId("recorded").textContent = `${(count / rate).toFixed(1)} s`;
+    if (count > LONGEST_RECORDING * rate) stopRecording();
+  });
+  recording = { ...microphone, blocks };
   record.textContent = "Stop";
   record.setAttribute("aria-pressed", "true");
   byId("level").hidden = false;
@@ -246,12 +281,10 @@ const startRecording = async () => {
 
 const stopRecording = () => {
   if (!recording) return;
-  const { stream, context, node, blocks } = recording;
+  const { context, blocks } = recording;
+  closeMicrophone(recording);
   recording = null;
-  node.port.onmessage = null;
-  for (const track of stream.getTracks()) track.stop();
   const wav = asWav(blocks, context.sampleRate);
-  context.close();
   record.textContent = "Record";
   record.setAttribute("aria-pressed", "false");
   byId("level").hidden = true;
@@ -260,23 +293,8 @@ const stopRecording = () => {
   addSound(`recording-${recordings}.wav`, wav);
 };
 
-record.addEventListener("click", async () => {
-  byId("problem").textContent = "";
-  if (recording) {
-    stopRecording();
-    return;
-  }
-  record.disabled = true;
-  try {
-    await startRecording();
-  } catch (error) {
-    byId("problem").textContent = navigator.mediaDevices
-      ? `The microphone cannot be used: ${error.message}`
-      : "The browser gives the microphone only to pages from this machine or over https.";
-  } finally {
-    record.disabled = false;
-  }
-});
+const say = (text) => { byId("problem").textContent = text; };
+microphoneButton(record, say, () => recording, startRecording, stopRecording);
 
 ask("/v1/model").then((response) => response.json()).then(({ name, labels, accuracy }) => {
   const measured = accuracy ? `, accuracy ${percent(accuracy.value)} (${accuracy.measured})` : "";
