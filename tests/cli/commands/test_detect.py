@@ -20,6 +20,8 @@ from conftest import SMALL_AUDIO, escnn, tone
 from PIL import Image
 
 from escnn.detection.output.formats import schema
+from escnn.detection.thresholds import write_thresholds
+from escnn.model.model_file import read_model
 
 RATE = 8_000
 LOW_SCORE = ["--min-score", "0.1", "--merge-seconds", "0"]  # what a network with random weights says
@@ -271,6 +273,26 @@ def test_thresholds_of_single_classes_are_kept_with_the_results(night: Path, tmp
     (tmp_path / "t.csv").write_text("sousaphone,0.2\n")
     assert "no class 'sousaphone'" in escnn("detect", night, "--thresholds", tmp_path / "t.csv").stderr
     assert escnn("detect", night, "--thresholds", tmp_path / "gone", "--model", "never opened").exit_code == 2
+
+
+def test_thresholds_of_another_model_are_used_with_a_word(model: Path, night: Path, tmp_path: Path) -> None:
+    path, sound = tmp_path / "t.json", night / "A_20240702_064404.wav"
+    commands = (["detect", sound], ["listen", "-"])
+    write_thresholds(path, {"low": 0.9}, {"model": "theirs", "weights_sha256": "ab" * 32})
+    for command in commands:
+        done = escnn(*command, "--thresholds", path, stdin=sound.read_bytes())
+        assert done.exit_code == 0
+        assert f"warning: {path}: made for the model theirs (abababababab), not for" in done.stderr
+        assert documents(done.stdout)[-1]["settings"]["thresholds"] == {"low": 0.9}
+    write_thresholds(path, {"dog": 0.9}, {"model": "theirs", "weights_sha256": "ab" * 32})
+    for command in commands:
+        refused = escnn(*command, "--thresholds", path, stdin=sound.read_bytes())
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "made for the model theirs" in refused.stderr, "that is why there is no such class"
+        assert "no class 'dog'" in refused.stderr
+    write_thresholds(path, {"low": 0.9}, {"weights_sha256": read_model(model).card.weights_sha256})
+    for command in commands:
+        assert "made for" not in escnn(*command, "--thresholds", path, stdin=sound.read_bytes()).stderr
 
 
 def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: Path, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_what_is_saved_is_read_back(table: Path, bands: Classifier, tmp_path: Pa
     curves = pd.read_csv(out / "curves.csv")
     assert len(curves) == 2 * 19
     assert pd.read_csv(out / "missed.csv").empty
-    thresholds = read_thresholds(out / "thresholds.json")
+    thresholds = read_thresholds(out / "thresholds.json").by_label
     assert thresholds == {"low": 0.05}
     again = evaluate_annotations(table, model=bands, thresholds=thresholds)
     assert again.metrics.precision >= 0.9
