@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import SMALL_AUDIO
 
+from escnn.audio.log_mel import Normalization
 from escnn.detection.thresholds import read_thresholds, write_thresholds
 from escnn.errors import UsageError
+from escnn.model.architecture import ModelConfig
+from escnn.model.card import ModelCard
 
 
 @pytest.mark.parametrize(
@@ -23,14 +27,32 @@ from escnn.errors import UsageError
 def test_tables_and_json_are_read(tmp_path: Path, text: str) -> None:
     path = tmp_path / "t"
     path.write_text(text, "utf-8")
-    assert read_thresholds(path) == {"dog": 0.5, "cat": 0.25}
+    assert read_thresholds(path).by_label == {"dog": 0.5, "cat": 0.25}
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     write_thresholds(path, {"dog": 0.45}, {"precision": 0.9})
-    assert read_thresholds(path) == {"dog": 0.45}
+    assert read_thresholds(path).by_label == {"dog": 0.45}
     assert json.loads(path.read_text())["precision"] == 0.9
+
+
+def test_that_they_are_of_another_model_is_told_where_the_file_says_of_which(tmp_path: Path) -> None:
+    path, ours, other = tmp_path / "t.json", "ab" * 32, "cd" * 32
+    card = ModelCard("mine", ("dog", "cat"), SMALL_AUDIO, ModelConfig(), Normalization(0.0, 1.0), weights_sha256=ours)
+    write_thresholds(path, {"dog": 0.45}, {"model": "theirs", "weights_sha256": other})
+    assert read_thresholds(path).caveat(card) == (
+        f"{path}: made for the model theirs (cdcdcdcdcdcd), not for the model mine (abababababab): scores of different "
+        "models are not comparable"
+    )
+    write_thresholds(path, {"dog": 0.45}, {"weights_sha256": other})  # as escnn wrote it before it named the model
+    assert "made for the model cdcdcdcdcdcd, not" in str(read_thresholds(path).caveat(card))
+    for same in ({"model": "renamed", "weights_sha256": ours}, {"precision": 0.9}):
+        write_thresholds(path, {"dog": 0.45}, same)
+        assert read_thresholds(path).caveat(card) is None
+    path.write_text('{"dog": 0.5, "weights_sha256": 0.5}')  # labels and nothing else
+    assert read_thresholds(path).caveat(card) is None
+    assert read_thresholds(path).by_label == {"dog": 0.5, "weights_sha256": 0.5}
 
 
 @pytest.mark.parametrize(

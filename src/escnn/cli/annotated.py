@@ -59,17 +59,20 @@ def evaluate_annotated(console: Console, asked: Request) -> None:
         from escnn.detection.thresholds import read_thresholds
         from escnn.evaluation.annotations.protocol import evaluate_annotations
 
+    given = read_thresholds(asked.thresholds)
     with progress.sounds(console, len(listed) or 1) as advance:
         measured = evaluate_annotations(
             asked.annotations,
             listed,
             asked.model,
             label_map=asked.label_map,
-            thresholds=None if asked.thresholds is None else read_thresholds(asked.thresholds),
+            thresholds=given.by_label,
             device=asked.device,
             on_progress=advance,
         )
     console.left_out(left_out)
+    if caveat := given.caveat(measured.model):
+        console.warning(caveat)
     _warn(console, measured)
     try:
         if asked.out is not None:

@@ -6,35 +6,70 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from escnn import files
 from escnn.errors import UsageError, reason
 from escnn.inference.classifier import Classifier
+from escnn.model.card import ModelCard
 
 SCHEMA = "escnn.thresholds/1"
 MOST_BYTES = 1 << 20
 _HINT = "JSON with `thresholds`, as `escnn evaluate --annotations --precision` writes it, or CSV of label,threshold"
 
 
-def read_thresholds(path: Path) -> dict[str, float]:
-    """The thresholds in a file, by label.
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What a file holds, and for which model it was made, as far as it says."""
+
+    by_label: Mapping[str, float]
+    path: Path | None = None
+    weights_sha256: str = ""
+    model: str = ""  # its name
+
+    def by_class(self, classifier: Classifier, warn: Callable[[str], None]) -> dict[int, float]:
+        """By class id; `warn` is told where they were made for another model.
+
+        Raises:
+            UsageError: the model has no such class.
+        """
+        if caveat := self.caveat(classifier.card):
+            warn(caveat)
+        return class_thresholds(classifier, self.by_label)
+
+    def caveat(self, card: ModelCard) -> str | None:
+        """What is to be said where they are used with a model that they were not made for."""
+        if self.weights_sha256 in ("", card.weights_sha256):
+            return None
+        made, used = _model(self.model, self.weights_sha256), _model(card.name, card.weights_sha256)
+        return f"{self.path}: made for {made}, not for {used}: scores of different models are not comparable"
+
+
+def _model(name: str, weights_sha256: str) -> str:
+    return f"the model {name:.60} ({weights_sha256:.12})" if name else f"the model {weights_sha256:.12}"
+
+
+def read_thresholds(path: Path | None) -> Thresholds:
+    """The thresholds in a file; none without a file.
 
     Raises:
         UsageError: it cannot be read, holds none, or one that is no score.
     """
+    if path is None:
+        return Thresholds({})
     try:
         with path.open("rb") as file:
             text = file.read(MOST_BYTES).decode("utf-8-sig")
         is_json = text.lstrip().startswith("{")
-        pairs = _of_json(text) if is_json else _of_csv(text)
+        found = _of_json(text, path) if is_json else Thresholds(_of_csv(text), path)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be used as thresholds ({reason(error)})", hint=_HINT) from error
-    if not pairs and not (is_json and SCHEMA in text):  # where no class needs one, ours is empty
+    if not found.by_label and not (is_json and SCHEMA in text):  # where no class needs one, ours is empty
         raise UsageError(f"{path}: holds no threshold", hint=_HINT)
-    return pairs
+    return found
 
 
 def write_thresholds(path: Path, thresholds: Mapping[str, float], about: Mapping[str, Any]) -> None:
@@ -55,12 +90,14 @@ def class_thresholds(classifier: Classifier, thresholds: Mapping[str, float]) ->
     return dict(zip(classifier.class_ids(list(thresholds)), scores, strict=True))
 
 
-def _of_json(text: str) -> dict[str, float]:
+def _of_json(text: str, path: Path) -> Thresholds:
     document = json.loads(text)
     found = document.get("thresholds", document)
     if not isinstance(found, dict):
         raise ValueError("its thresholds are no object")
-    return {label: _score(label, score) for label, score in found.items()}
+    about = {} if found is document else document  # where there is nothing but labels, every name is one
+    weights, model = (str(about.get(name) or "") for name in ("weights_sha256", "model"))
+    return Thresholds({label: _score(label, score) for label, score in found.items()}, path, weights, model)
 
 
 def _of_csv(text: str) -> dict[str, float]:

@@ -19,6 +19,8 @@ from conftest import SMALL_AUDIO, assert_ends, documents, escnn
 from PIL import Image
 
 from escnn.detection.output.formats import schema
+from escnn.detection.thresholds import write_thresholds
+from escnn.model.model_file import read_model
 
 
 def test_every_line_keeps_the_schema_and_every_recording_has_an_end(night: Path) -> None:
@@ -57,6 +59,20 @@ def test_clock_times_come_from_names(night: Path) -> None:
     assert "start_time" not in lines[-1]
     zoned = documents(escnn("detect", night, *LOW_SCORE, "--time-zone", "Europe/Rome").stdout)
     assert zoned[0]["start_time"].endswith("+02:00")
+
+
+def test_a_time_that_a_zone_has_twice_is_doubted_once_a_recording(night: Path, tmp_path: Path) -> None:
+    (night / "A_20240702_064404.wav").rename(night / "A_20241027_023000.wav")
+    page, command = tmp_path / "page", ["detect", night, *LOW_SCORE, "--time-zone", "Europe/Berlin"]
+    done = escnn(*command, "--page", page)
+    doubt = "began at 2024-10-27 02:30:00, which Europe/Berlin has twice"
+    assert done.stderr.count(doubt) == 1
+    assert f"warning: {night / 'A_20241027_023000.wav'}: {doubt}" in done.stderr
+    warnings = [line["warnings"] for line in documents(done.stdout) if line["schema"] == "escnn.recording/1"]
+    assert [len(of_one) for of_one in warnings] == [1, 0, 0]
+    assert warnings[0][0].startswith(doubt)
+    assert documents(done.stdout)[0]["start_time"].startswith("2024-10-27T02:3")
+    assert "has twice" not in escnn(*command[:-2]).stderr, "local time, of no zone"
 
 
 def test_torch_finds_what_onnx_finds(night: Path) -> None:
@@ -241,6 +257,26 @@ def test_thresholds_of_single_classes_are_kept_with_the_results(night: Path, tmp
     (tmp_path / "t.csv").write_text("sousaphone,0.2\n")
     assert "no class 'sousaphone'" in escnn("detect", night, "--thresholds", tmp_path / "t.csv").stderr
     assert escnn("detect", night, "--thresholds", tmp_path / "gone", "--model", "never opened").exit_code == 2
+
+
+def test_thresholds_of_another_model_are_used_with_a_word(model: Path, night: Path, tmp_path: Path) -> None:
+    path, sound = tmp_path / "t.json", night / "A_20240702_064404.wav"
+    commands = (["detect", sound], ["listen", "-"])
+    write_thresholds(path, {"low": 0.9}, {"model": "theirs", "weights_sha256": "ab" * 32})
+    for command in commands:
+        done = escnn(*command, "--thresholds", path, stdin=sound.read_bytes())
+        assert done.exit_code == 0
+        assert f"warning: {path}: made for the model theirs (abababababab), not for" in done.stderr
+        assert documents(done.stdout)[-1]["settings"]["thresholds"] == {"low": 0.9}
+    write_thresholds(path, {"dog": 0.9}, {"model": "theirs", "weights_sha256": "ab" * 32})
+    for command in commands:
+        refused = escnn(*command, "--thresholds", path, stdin=sound.read_bytes())
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "made for the model theirs" in refused.stderr, "that is why there is no such class"
+        assert "no class 'dog'" in refused.stderr
+    write_thresholds(path, {"low": 0.9}, {"weights_sha256": read_model(model).card.weights_sha256})
+    for command in commands:
+        assert "made for" not in escnn(*command, "--thresholds", path, stdin=sound.read_bytes()).stderr
 
 
 def test_clips_lead_back_to_where_they_come_from_and_go_on_after_a_stop(night: Path, tmp_path: Path) -> None:

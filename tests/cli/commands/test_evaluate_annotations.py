@@ -9,6 +9,7 @@ import soundfile
 from conftest import escnn
 from detection.bands import HIGH_HZ, LOW_HZ, RATE, Bands, planted
 
+from escnn.detection.thresholds import write_thresholds
 from escnn.inference.classifier import Classifier
 
 TONES = [(4.0 * n + 1, 4.0 * n + 2, (LOW_HZ, HIGH_HZ)[n % 2]) for n in range(12)]
@@ -37,6 +38,21 @@ def test_a_model_agrees_with_its_own_annotations(annotated: Path) -> None:
     assert "precision 1.00, recall 1.00, segment F1 1.00, event F1 1.00" in text
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "raven", "audacity", "parquet"])
+def test_what_detect_writes_is_read_or_refused_in_words(annotated: Path, kind: str) -> None:
+    out, sound = annotated / f"t.{kind}", annotated / "a.wav"
+    assert escnn("detect", sound, "--format", kind, "--out", out).exit_code == 0
+    result = escnn("evaluate", "--annotations", out, sound, "--json")
+    if kind == "parquet":
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "parquet" in result.stderr
+        assert "`escnn detect --format csv`" in result.stderr
+    else:
+        assert result.exit_code == 0
+        document = json.loads(result.stdout)
+        assert (document["recall"], document["precision"], document["annotated"]) == (1, 1, len(TONES))
+
+
 def test_it_writes_tables_a_page_thresholds_and_clips(annotated: Path) -> None:
     table = pd.read_csv(annotated / "t.csv")
     table.iloc[1:].to_csv(annotated / "t.csv", index=False)  # the first is a false alarm now
@@ -61,6 +77,16 @@ def test_it_writes_tables_a_page_thresholds_and_clips(annotated: Path) -> None:
     thresholds = ["--thresholds", annotated / "out" / "thresholds.json"]
     assert escnn("detect", annotated / "a.wav", *thresholds).exit_code == 0
     assert escnn(*command, *thresholds).exit_code == 0
+
+
+def test_thresholds_of_another_model_are_used_with_a_word(annotated: Path) -> None:
+    command = ["evaluate", "--annotations", annotated / "t.csv", "--thresholds", annotated / "t.json"]
+    write_thresholds(annotated / "t.json", {"low": 0.9}, {"weights_sha256": "ab" * 32})
+    measured = escnn(*command)
+    assert measured.exit_code == 0
+    assert f"warning: {annotated / 't.json'}: made for the model abababababab, not for" in measured.stderr
+    write_thresholds(annotated / "t.json", {"low": 0.9}, {})
+    assert "made for" not in escnn(*command).stderr
 
 
 def test_what_is_left_out_is_said_and_the_rest_is_measured(annotated: Path) -> None:

@@ -86,12 +86,12 @@ def detect(
     from escnn.cli.output.clips import check_clips, open_clips
     from escnn.cli.output.results import output_of, refuse_to_replace_a_sound
     from escnn.detection.clock import ClockSettings
-    from escnn.detection.thresholds import class_thresholds, read_thresholds
+    from escnn.detection.thresholds import read_thresholds
 
     console = console_of(ctx)
     names = inputs.collect_inputs(recordings or [], None if files_from is None else str(files_from), console.stdin)
     out = output_of(out)
-    by_label = {} if thresholds is None else read_thresholds(thresholds)
+    given = read_thresholds(thresholds)
     clock = ClockSettings.of(start_time, time_pattern, time_zone)
     left_out: Counter[str] = Counter()
     listed = inputs.list_sounds(names, left_out)
@@ -112,7 +112,7 @@ def detect(
     asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
     settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
     class_ids = classifier.class_ids(classes or [])
-    by_class = class_thresholds(classifier, by_label)
+    by_class = given.by_class(classifier, console.warning)
     fingerprint = events.fingerprint(classifier, settings, class_ids, (start_time, time_pattern, time_zone), by_class)
     detector = Detector(classifier, settings, class_ids, thresholds=by_class)
     as_found = events.is_stream(out) and output_format is EventFormat.CSV
@@ -126,7 +126,7 @@ def detect(
             output_format=output_format,
             out=out,
             settings=fingerprint,
-            resume=resume,
+            resume=None if inputs.STDIN in listed else resume,
             times=times,
             clips=lambda lines: open_clips(clips, lines, classifier, pictures=spectrograms),
         ) as sink,

@@ -99,7 +99,7 @@ def listen(
     """Tell what sounds while it sounds: of a microphone, or of what a recorder writes to stdin."""
     from escnn.cli.live import output
     from escnn.cli.live.session import Session, stopping
-    from escnn.detection.thresholds import class_thresholds, read_thresholds
+    from escnn.detection.thresholds import read_thresholds
     from escnn.live.commands import CommandRunner, split_command
     from escnn.live.pcm import PcmFormat
 
@@ -108,7 +108,7 @@ def listen(
         output.list_microphones(console)
         return
     output.check_source(source, microphone, rate, is_raw=channels != 1 or encoding is not Encoding.S16LE)
-    by_label = {} if thresholds is None else read_thresholds(thresholds)
+    given = read_thresholds(thresholds)
     pcm = None if rate is None else PcmFormat(rate, channels, encoding.value)
     words = None if command is None else split_command(command)
     with ExitStack() as stack:
@@ -123,7 +123,7 @@ def listen(
         settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
         session = Session(
             console, classifier, settings, classifier.class_ids(classes or []),
-            class_thresholds(classifier, by_label), write,
+            given.by_class(classifier, console.warning), write,
             provisional=provisional,
             provisional_score=provisional_score, clips=kept,
             run_on=("final", "provisional", "withdrawn") if run_on is RunOn.ALL else (run_on.value,),

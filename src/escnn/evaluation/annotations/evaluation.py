@@ -194,7 +194,11 @@ class DetectionEvaluation:
         if precision is not None:
             found = self.thresholds_for(precision)
             scores = {label: threshold.score for label, threshold in found.items() if threshold is not None}
-            about = {"precision": precision, "weights_sha256": self.model.weights_sha256}
+            about = {
+                "precision": precision,
+                "model": self.model.name,
+                "weights_sha256": self.model.weights_sha256,
+            }
             write_thresholds(folder / "thresholds.json", scores, about)
 
     def to_html(self, precision: float | None = None, *, command: tuple[str, ...] = ()) -> str:
