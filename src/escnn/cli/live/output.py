@@ -115,6 +115,8 @@ def display(console: Console, stack: ExitStack, name: str, classifier: Classifie
 
 def sum_up(console: Console, session: Session) -> None:
     """What was heard, and what was not, on stderr."""
+    for text in session.notes:
+        console.warning(text)
     console.message(f"{session.events:,} event{'' if session.events == 1 else 's'}")
     if session.lost_seconds:
         console.warning(f"{session.lost_seconds:.1f} s of sound were lost: this machine was too slow, or too busy")
