@@ -116,3 +116,12 @@ def test_numbers_that_are_none_reach_no_network() -> None:
     assert early is not None
     for samples in (settled, early, sound.end()):
         assert np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize(("declared", "told"), [(10, 10), (0, None), (2**64 - 1, None), (2**33, 2**33)])
+@pytest.mark.parametrize("kind", [b"RF64", b"BW64"])
+def test_the_length_of_a_large_wav_stands_in_a_chunk_of_its_own(kind: bytes, declared: int, told: int | None) -> None:
+    lengths = b"ds64" + struct.pack("<IQQQI", 28, 2**33, declared, 0, 0)
+    content = io.BytesIO(kind + endless(b"\1\0" * 5, 0xFFFFFFFF, more=lengths)[4:])
+    assert read_wav_header(content.read) == (PcmFormat(RATE, 1, "s16le"), told)
+    assert content.read() == b"\1\0" * 5

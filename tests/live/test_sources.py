@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from live.test_pcm import endless
 
 from escnn.errors import AudioError, UsageError
 from escnn.live import sources
@@ -115,6 +116,25 @@ def test_a_pipe_that_is_silent_for_a_while_is_waited_for() -> None:
             source.next(5)
 
 
+def test_a_pipe_that_does_not_wait_for_its_writer_is_heard_to_its_end() -> None:
+    """As a terminal's or an ssh's other programs leave it: reading gives nothing at once, which is not its end."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    header = endless(b"", 0)
+    threading.Thread(target=lambda: [time.sleep(0.05), os.write(writing, header[:20])]).start()
+    threading.Timer(0.2, lambda: os.write(writing, header[20:])).start()
+    with os.fdopen(reading, "rb") as stream:
+        source = PipeSource(stream)
+        assert source.next(0.05) is None
+        os.write(writing, b"\0\1" * 10)
+        piece = source.next(5)
+        assert piece is not None
+        assert len(piece.samples) == 10
+        os.close(writing)
+        with pytest.raises(EOFError):
+            source.next(5)
+
+
 def test_a_pipe_that_fails_says_so() -> None:
     class Broken:
         def read(self, _: int) -> bytes:
@@ -122,6 +142,8 @@ def test_a_pipe_that_fails_says_so() -> None:
 
     with pytest.raises(AudioError, match="cannot be read"):
         PipeSource(Broken(), pcm=PcmFormat(RATE)).next(5)  # type: ignore[arg-type]
+    with pytest.raises(AudioError, match="cannot be read"):
+        PipeSource(Broken())  # type: ignore[arg-type]
 
 
 def test_a_microphone_gives_what_it_hears() -> None:

@@ -84,6 +84,16 @@ def test_what_comes_out_is_what_listen_tells(own: Running, model: Path, encoding
     assert (lines[-1]["duration_seconds"], lines[-1]["events"]) == (len(SOUND) / RATE, len(final))
 
 
+def test_samples_that_are_no_numbers_are_told_of_at_the_end(own: Running) -> None:
+    data = SOUND.astype("<f4") / 32_768
+    data[::10_000] = np.nan
+    with opened(own, f"{ASKED}&encoding=f32le") as connection:
+        sent(connection, data.tobytes())
+        connection.send("end")
+        lines, _, _ = rest(connection)
+    assert lines[-1]["warnings"] == ["5 samples were not finite numbers and were silenced"]
+
+
 def test_the_best_classes_come_with_every_step(own: Running) -> None:
     with opened(own, "scores=2") as connection:
         step = json.loads(connection.recv(10))["step_seconds"]

@@ -63,6 +63,13 @@ class Mixer:
         if count:
             yield self._mono(np.concatenate(waiting))
 
+    def notes(self) -> Iterator[str]:
+        """What a person should know of the samples, once the sound has ended."""
+        if self.scale not in (None, 1.0):
+            yield f"written as integers in floats: divided by {self.scale:.0f}"
+        if self.silenced:
+            yield f"{self.silenced} samples were not finite numbers and were silenced"
+
     def _mono(self, block: Block) -> Samples:
         channels = np.ascontiguousarray(block.T)  # (channels, time)
         if not (channels.min() >= -LOUDEST and channels.max() <= LOUDEST):  # NaN is neither

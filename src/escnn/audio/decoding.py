@@ -162,18 +162,8 @@ class SoundReader:
 
     def _check(self, silenced: int) -> None:
         """Raise an error where all that was read is no sound; so many of its samples were `silenced`."""
-        if self._frames == 0:
-            raise AudioError(
-                f"{self.name}: 0 samples",
-                code="empty",
-                hint="the header is there but no sound follows; was the copy cut off?",
-            )
-        if self.seconds < SHORTEST_SECONDS:
-            raise AudioError(
-                f"{self.name}: {self._frames} samples, {1000 * self.seconds:.3g} ms of sound",
-                code="empty",
-                hint=f"at least {1000 * SHORTEST_SECONDS:g} ms are needed; was the copy cut off?",
-            )
+        if error := too_short(self.name, self._frames, self.info.sample_rate):
+            raise error
         if self._high - self._low > STEP:
             return
         if silenced or self._sound.lost:
@@ -186,20 +176,35 @@ class SoundReader:
 
     def _looking_back(self, mixer: Mixer) -> Iterator[str]:
         """What a person should know of the sound, once it is read."""
-        if mixer.scale not in (None, 1.0):
-            yield f"written as integers in floats: divided by {mixer.scale:.0f}"
-        if mixer.silenced:
-            yield f"{mixer.silenced} samples were not finite numbers and were silenced"
+        yield from mixer.notes()
         yield from self._sound.notes
         lost, declared = self._sound.lost / self.info.sample_rate, self._sound.frames / self.info.sample_rate
         if lost:
             yield f"damaged: {self.seconds - lost:.2f} of {self.seconds:.2f} s could be read, the rest is silence"
-        if declared > self.seconds + max(TOLERANCE_SECONDS, lost):
-            yield f"ends after {self.seconds:.2f} s, its header promised {declared:.2f} s"
+        if early := ends_early(self.seconds, declared, max(TOLERANCE_SECONDS, lost)):
+            yield early
         elif self._file is not None and lacks_last_page(self._file):
             yield f"ends after {self.seconds:.2f} s, without the page that ends an Ogg stream"
         if status_of(self._file) != self._before:
             yield "it changed while it was read; is it still being written?"
+
+
+def too_short(name: str, frames: int, sample_rate: int) -> AudioError | None:
+    """What is wrong with a sound of so few `frames`; None where they are enough."""
+    milliseconds, fewest = 1000 * frames / sample_rate, 1000 * SHORTEST_SECONDS
+    if milliseconds >= fewest:
+        return None
+    found, hint = "0 samples", "the header is there but no sound follows"
+    if frames:
+        found = f"{frames} samples, {milliseconds:.3g} ms of sound"
+        hint = f"at least {fewest:g} ms are needed"
+    return AudioError(f"{name}: {found}", code="empty", hint=f"{hint}; was the copy cut off?")
+
+
+def ends_early(seconds: float, declared: float, tolerance: float = TOLERANCE_SECONDS) -> str | None:
+    """What a person should know of a sound that ends before its header says; None where it does not."""
+    cut_off = declared > seconds + tolerance
+    return f"ends after {seconds:.2f} s, its header promised {declared:.2f} s" if cut_off else None
 
 
 def source_name(source: Source) -> str:

@@ -10,11 +10,12 @@ import soxr
 from numpy.typing import NDArray
 
 from escnn.audio.channels import Block, Mixer, Samples
-from escnn.audio.decoding import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
+from escnn.audio.decoding import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS, ends_early
 from escnn.audio.formats.chunks import UNKNOWN
 from escnn.errors import AudioError, UsageError
 
 MOST_HEADER = 1 << 20  # bytes before the sound
+MARK_BYTES = 12  # in which a WAV file says that it is one
 BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}  # of a sample
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE  # formats of WAV
 _WAV_HINT = "send WAV, as `arecord -f cd -t wav` does, or describe raw PCM with --rate, --channels and --encoding"
@@ -65,6 +66,39 @@ def decoded(data: bytes, pcm: PcmFormat) -> Block:
     return values.reshape(-1, pcm.channels)
 
 
+def check_raw(head: bytes, name: str = "-") -> None:
+    """Look at the first `MARK_BYTES` of what is to be raw PCM.
+
+    Raises:
+        AudioError: there are none.
+        UsageError: they are those of a WAV, whose header would be heard as sound.
+    """
+    if not head:
+        raise _no_sound_came(name)
+    if _is_wav(head):
+        raise UsageError(
+            f"{name}: begins with the header of a WAV, and --rate describes raw PCM",
+            hint="leave out --rate, --channels and --encoding: the header says them",
+        )
+
+
+def ends_before(declared: int, there: int, pcm: PcmFormat, passed: int) -> str | None:
+    """How `detect` would say that only so many bytes are `there` of those that a header `declared`, after `passed`
+    bytes of header; None where that is nothing to speak of.
+    """
+    if declared in (passed + there, passed + there - 8):  # some recorders count the header as sound
+        return None
+    return ends_early(there // pcm.frame_bytes / pcm.sample_rate, declared / pcm.frame_bytes / pcm.sample_rate)
+
+
+def _is_wav(head: bytes) -> bool:
+    return head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:MARK_BYTES] == b"WAVE"
+
+
+def _no_sound_came(name: str) -> AudioError:
+    return AudioError(f"{name}: no sound came", code="empty", hint="does the recorder run?")
+
+
 def read_wav_header(read: Callable[[int], bytes], name: str = "-") -> tuple[PcmFormat, int | None]:
     """What the header of a WAV file says, read to where the sound begins; and how many bytes of it there are, None
     where that is unknown or endless.
@@ -83,23 +117,26 @@ def read_wav_header(read: Callable[[int], bytes], name: str = "-") -> tuple[PcmF
             raise AudioError(f"{name}: ends within its header", code="empty", hint="does the recorder run?")
         return data
 
-    head = read(12)
+    head = read(MARK_BYTES)
     if not head:
-        raise AudioError(f"{name}: no sound came", code="empty", hint="does the recorder run?")
-    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
+        raise _no_sound_came(name)
+    if not _is_wav(head):
         raise AudioError(f"{name}: neither WAV nor described as raw PCM", code="not_audio", hint=_WAV_HINT)
-    pcm, passed = None, 0
+    pcm, passed, wide = None, 0, 0
     while True:
         chunk = exactly(8)
         kind, length = chunk[:4], int.from_bytes(chunk[4:], "little")
         if kind == b"data" and pcm is not None:
-            return pcm, None if any(length in numbers for numbers in UNKNOWN) or head[:4] != b"RIFF" else length
+            length = length if head[:4] == b"RIFF" else wide
+            return pcm, None if any(length in numbers for numbers in UNKNOWN) else length
         passed += 8 + length
         if kind == b"data" or passed > MOST_HEADER:
             raise AudioError(f"{name}: its header is damaged", code="damaged", hint=_WAV_HINT)
         body = exactly(length + length % 2)
         if kind == b"fmt ":
             pcm = _format_of(body, name)
+        elif kind == b"ds64":  # lengths of 64 bits: of all that follows, and of the sound
+            wide = int.from_bytes(body[8:16], "little")
 
 
 def _format_of(body: bytes, name: str) -> PcmFormat:
@@ -173,6 +210,10 @@ class LiveSound:
         if self.pcm.sample_rate == self._rate:
             return None
         return soxr.ResampleStream(self.pcm.sample_rate, self._rate, 1, dtype="float32")
+
+    def notes(self) -> list[str]:
+        """What a person should know of it once it has ended, in the words of `detect`."""
+        return list(self._mixer.notes())
 
     @staticmethod
     def _resampled(resampler: soxr.ResampleStream | None, samples: Samples) -> Samples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -13,11 +14,12 @@ import numpy as np
 
 from escnn.audio.channels import Block
 from escnn.errors import AudioError, EscnnError, UsageError, closest, reason
-from escnn.live.pcm import PcmFormat, decoded, read_wav_header
+from escnn.live.pcm import MARK_BYTES, PcmFormat, check_raw, decoded, ends_before, read_wav_header
 
 PIECE_SECONDS = 0.1  # of sound that are handed on at once
 WAITING_SECONDS = 20.0  # of sound that may wait for the network; what comes then is lost, and counted
 RETRY_SECONDS = 1.0  # between two tries to open a microphone that went away
+POLL_SECONDS = 0.01  # between two looks into a pipe that does not wait for its writer
 SILENT_SECONDS = 3.0  # without a single block: the microphone is gone, whatever it says
 NEEDS_SOUNDDEVICE = "pip install 'escnn-audio[live]'"
 NEEDS_PORTAUDIO = "install PortAudio: on Debian and Ubuntu `sudo apt install libportaudio2`"
@@ -39,6 +41,7 @@ class LiveSource(Protocol):
     pcm: PcmFormat
     is_away: bool  # nothing comes, as the device is not there
     overruns: int  # how often the sound system itself has lost some of the sound
+    notes: Sequence[str]  # what a person should know of the sound, once it has come to its end
 
     def next(self, seconds: float) -> Piece | None:
         """The next piece; None if none comes within so many `seconds`.
@@ -56,18 +59,20 @@ class PipeSource:
     """PCM from a pipe, WAV or raw. Whoever writes into it waits where the network is behind."""
 
     is_away, overruns = False, 0
+    notes: Sequence[str] = ()
 
     def __init__(self, stream: BinaryIO, pcm: PcmFormat | None = None, name: str = "-") -> None:
         """`pcm` says how raw samples are written; None is WAV, whose header is waited for.
 
         Raises:
-            AudioError: it is no WAV.
+            AudioError: it is no WAV, or cannot be read.
         """
         # Unbuffered: a thread that waits in a buffered read keeps its lock, which Python cannot take away at its end.
         self.name, self._stream = name, getattr(stream, "raw", stream)
-        self._left: int | None = None  # bytes of the sound that are to come; None: nobody knows
+        self._is_raw, self._passed = pcm is not None, 0  # bytes of the header
+        self._declared: int | None = None  # bytes of the sound, as the header says; None: it does not
         if pcm is None:
-            pcm, self._left = read_wav_header(self._exactly, name)
+            pcm, self._declared = read_wav_header(self._exactly, name)
         self.pcm = pcm
         self._is_first, self._rest = True, b""
         self._pieces: queue.Queue[bytes | Exception] = queue.Queue(maxsize=4)
@@ -91,34 +96,57 @@ class PipeSource:
         """Nothing: the pipe is its owner's."""
 
     def _read(self) -> None:
-        size = max(1, round(PIECE_SECONDS * self.pcm.sample_rate)) * self.pcm.frame_bytes
         try:
-            while self._left is None or self._left > 0:
-                data = self._some(size if self._left is None else min(size, self._left))
-                if not data:
-                    break
-                self._left = None if self._left is None else self._left - len(data)
-                self._pieces.put(data)
+            self._read_all()
             self._pieces.put(EOFError())
-        except (OSError, ValueError) as error:
-            problem = AudioError(f"{self.name}: cannot be read ({reason(error)})", code="unreadable")
+        except EscnnError as problem:
             self._pieces.put(problem)
+        except (OSError, ValueError) as error:
+            self._pieces.put(self._unreadable(error))
+
+    def _read_all(self) -> None:
+        size = max(1, round(PIECE_SECONDS * self.pcm.sample_rate)) * self.pcm.frame_bytes
+        declared, there, data = self._declared, 0, b""
+        if self._is_raw:
+            while len(data) < MARK_BYTES and (more := self._some(size)):
+                data += more
+            check_raw(data, self.name)
+            self._pieces.put(data)
+        while declared is None or there < declared:
+            data = self._some(size if declared is None else min(size, declared - there))
+            if not data:
+                break
+            there += len(data)
+            self._pieces.put(data)
+        if declared and there < declared and (early := ends_before(declared, there, self.pcm, self._passed)):
+            self.notes = (early,)
 
     def _some(self, most: int) -> bytes:
         """What is there, up to so many bytes, but something; nothing at the end."""
         read = getattr(self._stream, "read1", self._stream.read)
-        data: bytes = read(most)
-        return data
+        while (data := read(most)) is None:  # whoever gave us the pipe has made it one that does not wait
+            time.sleep(POLL_SECONDS)
+        return bytes(data)
 
     def _exactly(self, count: int) -> bytes:
+        """So many bytes of the header, or fewer at the end."""
         data = b""
-        while len(data) < count and (more := self._stream.read(count - len(data))):
-            data += more
+        try:
+            while len(data) < count and (more := self._some(count - len(data))):
+                data += more
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        self._passed += len(data)
         return data
+
+    def _unreadable(self, error: OSError | ValueError) -> AudioError:
+        return AudioError(f"{self.name}: cannot be read ({reason(error)})", code="unreadable")
 
 
 class MicrophoneSource:
     """A microphone. Its samples come in a thread of the sound system's; what the network is too slow for is lost."""
+
+    notes: Sequence[str] = ()
 
     def __init__(self, name: str | None, sample_rate: int, device_of: Any = None) -> None:
         """`name` is a part of the name of a device, or its number; None: the default one. `sample_rate` in Hz is asked

@@ -85,7 +85,7 @@ class Stream:
         rest = self._sound.end()
         found = self._detector.feed(rest, None if self._sound.is_direct else rest[:0])
         lines = self._documents(found + self._detector.end(self.seconds))
-        recording = Recording(b"", NAME, seconds=self.seconds)
+        recording = Recording(b"", NAME, seconds=self.seconds, warnings=tuple(self._sound.notes()))
         described = self._wanted.described(self._classifier)
         return [*lines, recording_document(recording, self._events, self._classifier.card, described, None)]
 

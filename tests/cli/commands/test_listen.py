@@ -109,7 +109,14 @@ def test_only_what_is_asked_for_is_told(model: Path) -> None:
         (["-", "--exec", "no-such-program"], WAV, 2, "no program"),
         (["-", "--exec", "sh -c '"], WAV, 2, "quote"),
         (["-", "--model", "gone.safetensors"], WAV, 4, "no such model"),
-        (["-", "--clips", "notes.txt"], WAV, 7, "notes.txt"),
+        (["-", "--clips", "notes.txt"], WAV, 7, "notes.txt: not a folder"),
+        (["-", "--clips", "notes.txt"], WAV, 7, "choose another with --clips"),
+        (["-", "--out", "."], WAV, 7, ".: is a folder"),
+        (["-", "--out", "."], WAV, 7, "give the name of a file"),
+        (["-", "--out", "both", "--clips", "both"], WAV, 2, "choose another name for one"),
+        (["-", "--out", "clips/clips.csv", "--clips", "clips"], WAV, 2, "choose another name for one"),
+        (["-", "--class", "hihg", "--out", "new.jsonl", "--clips", "new"], WAV, 2, "high"),
+        (["--microphone", "x", "--out", ".", "--clips", "new"], b"", 7, "is a folder"),
         (["-", "--out", "notes.txt"], WAV, 7, "something else"),
         (["-", "--thresholds", "gone.json"], WAV, 2, "gone.json"),
     ],
@@ -330,8 +337,53 @@ def test_two_do_not_write_one_file(model: Path, tmp_path: Path) -> None:
     refused = escnn("listen", "-", "--out", out, stdin=WAV)
     assert refused.exit_code == 7
     assert "another process" in refused.stderr
+    process.stdin.write(SOUND)
     process.stdin.close()
     assert process.wait(20) == 0
+
+
+def test_two_do_not_fill_one_folder(model: Path, tmp_path: Path) -> None:
+    """Both would give their clips the same numbers."""
+    process = started("-", "--clips", tmp_path / "clips", stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(WAV[:44])
+    process.stdin.flush()
+    until = time.monotonic() + 20
+    while not (tmp_path / "clips" / "clips.csv").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    refused = escnn("listen", "-", "--clips", tmp_path / "clips", stdin=WAV)
+    assert refused.exit_code == 7
+    assert "another process" in refused.stderr
+    process.communicate(SOUND, timeout=20)
+    assert process.returncode == 0
+
+
+def test_a_table_of_something_else_gets_no_rows(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("song,singer\n")
+    refused = escnn("listen", "-", "--clips", tmp_path, stdin=WAV)
+    assert (refused.exit_code, refused.stdout) == (7, "")
+    assert "clips.csv: holds something else" in refused.stderr
+    assert (tmp_path / "clips.csv").read_text() == "song,singer\n"
+
+
+def test_lines_go_into_a_pipe_that_has_a_name(model: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "lines"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    beside: list[str] = []
+
+    def follow() -> None:
+        with pipe.open() as lines:
+            read.append(lines.readline())
+            beside.extend(path.name for path in tmp_path.iterdir())
+            read.append(lines.read())
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    assert escnn("listen", "-", *LOW_SCORE, "--out", pipe, stdin=WAV).exit_code == 0
+    reader.join(20)
+    assert documents("".join(read))[-1]["schema"] == "escnn.recording/1"
+    assert beside == ["lines"], "no lock, for which there may be no room beside a device"
 
 
 def test_on_a_terminal_it_is_drawn(model: Path) -> None:

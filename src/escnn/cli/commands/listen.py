@@ -17,9 +17,7 @@ from escnn.cli.options import (
     MinSeconds,
     ModelPath,
     Quiet,
-    Runtime,
     RuntimeName,
-    Threads,
     Thresholds,
     Verbose,
     console_of,
@@ -91,14 +89,15 @@ def listen(
     ] = None,
     run_on: Annotated[RunOn, typer.Option("--exec-on", help="Which lines --exec is run for.")] = RunOn.FINAL,
     model: ModelPath = None,
-    runtime: Runtime = RuntimeName.AUTO,
-    threads: Threads = None,
+    runtime: Annotated[RuntimeName, typer.Option(help="What computes the network; auto is onnx.")] = RuntimeName.AUTO,
+    threads: Annotated[int, typer.Option(min=1, max=1_024, help="Threads of the network.")] = 1,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Tell what sounds while it sounds: of a microphone, or of what a recorder writes to stdin."""
     from escnn.cli.live import output
     from escnn.cli.live.session import Session, stopping
+    from escnn.cli.output.results import output_of
     from escnn.detection.thresholds import read_thresholds
     from escnn.live.commands import CommandRunner, split_command
     from escnn.live.pcm import PcmFormat
@@ -108,24 +107,25 @@ def listen(
         output.list_microphones(console)
         return
     output.check_source(source, microphone, rate, is_raw=channels != 1 or encoding is not Encoding.S16LE)
+    out = output_of(out)
+    output.check_outputs(out, clips)
     given = read_thresholds(thresholds)
     pcm = None if rate is None else PcmFormat(rate, channels, encoding.value)
     words = None if command is None else split_command(command)
     with ExitStack() as stack:
-        write = stack.enter_context(output.lines(console, out))
-        kept = None if clips is None else output.clip_folder(clips)
         with console.working("opening the model"):
             from escnn.detection.detector import event_settings
             from escnn.inference.classifier import Classifier
 
-            classifier = Classifier.load(model, runtime=runtime, threads=threads or 1)
+            classifier = Classifier.load(model, runtime=runtime, threads=threads)
         asked = {"onset_score": min_score, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
         settings = event_settings(classifier.card, {name: value for name, value in asked.items() if value is not None})
+        class_ids, by_class = classifier.class_ids(classes or []), given.by_class(classifier, console.warning)
+        write = stack.enter_context(output.lines(console, out))
         session = Session(
-            console, classifier, settings, classifier.class_ids(classes or []),
-            given.by_class(classifier, console.warning), write,
-            provisional=provisional,
-            provisional_score=provisional_score, clips=kept,
+            console, classifier, settings, class_ids, by_class, write,
+            provisional=provisional, provisional_score=provisional_score,
+            clips=stack.enter_context(output.clip_folder(clips)),
             run_on=("final", "provisional", "withdrawn") if run_on is RunOn.ALL else (run_on.value,),
         )  # fmt: skip
         opened = output.open_source(console, source, microphone, pcm, classifier.card.audio.sample_rate)

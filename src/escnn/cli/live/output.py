@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from escnn import files
 from escnn.cli.console import Console
 from escnn.cli.live.display import Display
 from escnn.cli.live.session import Session
-from escnn.cli.output.results import output_of
+from escnn.cli.output import events
+from escnn.detection.output.clips import TABLE, is_ours
 from escnn.errors import OutputError, UsageError
 from escnn.inference.classifier import Classifier
 from escnn.live.clips import LiveClips
@@ -58,20 +59,37 @@ def open_source(
     return MicrophoneSource(microphone, sample_rate)
 
 
+def check_outputs(out: Path | None, clips: Path | None) -> None:
+    """Refuse, before anything is opened or heard, places that cannot be written; nothing is made.
+
+    Raises:
+        UsageError: both would be written into one file.
+        OutputError: `out` is a folder, `clips` is none, or they cannot be written, or hold something else.
+    """
+    if out is not None and clips is not None and out.resolve() in (clips.resolve(), clips.resolve() / TABLE):
+        raise UsageError(f"--out {out}: is where --clips writes", hint="choose another name for one of them")
+    if out is not None:
+        files.check_output_file(out, force=True)
+    if clips is not None:
+        files.check_output_folder(clips, force=True, option="--clips")
+        table = clips / TABLE
+        if table.exists() and not is_ours(clips):
+            raise OutputError(f"{table}: holds something else", hint="choose another folder with --clips")
+
+
 @contextmanager
 def lines(console: Console, out: Path | None) -> Iterator[Write]:
-    """Where lines go: added to the file `out`; without one to stdout, unless it is a terminal with a display.
+    """Where lines go: added to the file, pipe or device `out`; without one to stdout, unless it is a terminal with a
+    display.
 
     Raises:
         OutputError: `out` holds something else, or another process writes it.
     """
-    out = output_of(out)
     if out is None:
         shown = console.is_interactive and console.is_animated
         yield (lambda _: None) if shown else (lambda document: console.result(json.dumps(document)))
         return
-    out = out.resolve()
-    with files.claimed(out):
+    with nullcontext() if events.is_stream(out) else files.claimed(out):
         if out.is_file():
             _check_ours(out)
         with files.appended_lines(out) as append:
@@ -93,15 +111,15 @@ def _check_ours(out: Path) -> None:
             os.truncate(out, size - len(tail) + tail.rfind(b"\n") + 1)
 
 
-def clip_folder(folder: Path) -> LiveClips:
-    """The folder for clips, made if it is not there; what lies in it stays.
+@contextmanager
+def clip_folder(folder: Path | None) -> Iterator[LiveClips | None]:
+    """The folder for clips, made if it is not there; what lies in it stays. None for none.
 
     Raises:
-        OutputError: it is no folder, or cannot be written.
+        OutputError: it is no folder, cannot be written, or another process writes into it.
     """
-    with files.writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return LiveClips(folder)
+    with events.alone_in(folder):
+        yield None if folder is None else LiveClips(files.output_folder(folder, force=True))
 
 
 def display(console: Console, stack: ExitStack, name: str, classifier: Classifier) -> Display | None:
@@ -115,6 +133,8 @@ def display(console: Console, stack: ExitStack, name: str, classifier: Classifie
 
 def sum_up(console: Console, session: Session) -> None:
     """What was heard, and what was not, on stderr."""
+    for text in session.notes:
+        console.warning(text)
     console.message(f"{session.events:,} event{'' if session.events == 1 else 's'}")
     if session.lost_seconds:
         console.warning(f"{session.lost_seconds:.1f} s of sound were lost: this machine was too slow, or too busy")

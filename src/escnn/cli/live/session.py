@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from escnn.audio.channels import Samples
+from escnn.audio.decoding import too_short
 from escnn.cli.console import Console
 from escnn.cli.live.display import Display
 from escnn.cli.output import events
@@ -29,6 +30,7 @@ from escnn.model.frames import EventSettings
 
 WAIT_SECONDS = 0.2  # for sound; then the display is drawn, and a signal heeded
 LOST_EVERY_SECONDS = 10.0  # lost sound is told of, at most
+MOST_WARNINGS = 100  # that are kept: a day of a loose plug has more
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Session:
     display: Display | None = None
     events: int = 0  # final ones
     lost_seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)  # to be told once the display, which would hide them, is gone
     _next_id: int = 1
     _name: str = ""
     _detector: LiveDetector | None = None
@@ -61,8 +64,13 @@ class Session:
     _warnings: list[str] = field(default_factory=list)
 
     def run(self, source: LiveSource, stopped: Callable[[], bool]) -> None:
-        """Hear the source to its end, or until `stopped` says so; then tell what is left."""
-        was_away = False
+        """Hear the source to its end, or until `stopped` says so; then tell what is left.
+
+        Raises:
+            AudioError: it came to its end before there was a sound to speak of.
+            EscnnError: it cannot be had, or what is told cannot be written.
+        """
+        was_away, problem = False, None
         try:
             while not stopped():
                 piece = source.next(WAIT_SECONDS)
@@ -75,12 +83,12 @@ class Session:
                 if self.display is not None:
                     self.display.draw()
         except EOFError:
-            pass
-        self._end_sound()
-        if source.overruns:
-            times = "once" if source.overruns == 1 else f"{source.overruns} times"
-            self._warn(f"{source.name}: the sound system lost some of the sound {times}")
-        recording = Recording(b"", source.name, seconds=self._seconds())
+            frames = 0 if self._sound is None else self._sound.frames
+            problem = too_short(source.name, frames, source.pcm.sample_rate)
+        if problem is None:
+            self._end_sound()
+            self._look_back(source)
+        recording = Recording(b"", source.name, seconds=0.0 if problem else self._seconds(), error=problem)
         recording.warnings = tuple(self._warnings)
         began = None if self._began is None else self._began.isoformat(timespec="milliseconds")
         fingerprint = events.fingerprint(
@@ -88,6 +96,8 @@ class Session:
         )
         self.write(recording_document(recording, self.events, self.classifier.card, fingerprint, began))
         self._sound = None  # a resampler that outlives Python complains on stderr
+        if problem is not None:
+            raise problem
 
     def _take(self, source: LiveSource, piece: Piece) -> None:
         rate = source.pcm.sample_rate
@@ -138,6 +148,8 @@ class Session:
             self._tell(found)
         self._next_id = self._detector.next_id
         self._detector = None
+        for text in self._sound.notes():
+            self._note(self._name, text)
 
     def _tell(self, found: LiveEvent) -> None:
         document = live_document(self._name, found, self._began, self._offset)
@@ -170,16 +182,37 @@ class Session:
     def _seconds(self) -> float:
         return self._offset + (self._sound.seconds if self._sound is not None else 0.0)
 
+    def _look_back(self, source: LiveSource) -> None:
+        for text in source.notes:
+            self._note(source.name, text)
+        if source.overruns:
+            times = "once" if source.overruns == 1 else f"{source.overruns} times"
+            text = f"{source.name}: the sound system lost some of the sound {times}"
+            self._keep(_stamped(text))
+            self.notes.append(text)
+
+    def _note(self, name: str, text: str) -> None:
+        """Something of a sound that is over, in the words of `detect`."""
+        self._keep(text)
+        self.notes.append(f"{name}: {text}")
+
     def _warn(self, text: str) -> None:
-        if len(self._warnings) < 100:  # a day of a loose plug has more
-            self._warnings.append(f"{datetime.now().astimezone().isoformat(timespec='seconds')}: {text}")
+        self._keep(_stamped(text))
         self._say(text)
+
+    def _keep(self, text: str) -> None:
+        if len(self._warnings) < MOST_WARNINGS:
+            self._warnings.append(text)
 
     def _say(self, text: str) -> None:
         if self.display is not None:
             self.display.note(text)
         else:
             self.console.warning(text)
+
+
+def _stamped(text: str) -> str:
+    return f"{datetime.now().astimezone().isoformat(timespec='seconds')}: {text}"
 
 
 class Stop:
