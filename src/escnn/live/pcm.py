@@ -58,7 +58,7 @@ def decoded(data: bytes, pcm: PcmFormat) -> Block:
     elif pcm.encoding == "u8":
         values = (np.frombuffer(data, dtype=np.uint8).astype(np.float32) - 128) / np.float32(128)
     elif pcm.is_float:
-        with np.errstate(over="ignore"):  # what is beyond float32 is silenced as damage
+        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is silenced as damage
             values = np.frombuffer(data, dtype=f"<f{BYTES[pcm.encoding]}").astype(np.float32)
     else:
         size = BYTES[pcm.encoding]

@@ -16,6 +16,9 @@ from cli.commands.test_listen import LOW_SCORE, RATE, SOUND, WAV, documents
 from conftest import ESCNN, escnn
 from live.test_pcm import endless, wav_of
 
+from escnn.errors import OutputError
+from escnn.live import clips
+
 CUT = endless(SOUND, 2 * len(SOUND))  # the pipe ends before its header says
 SAMPLES = np.frombuffer(SOUND, "<i2") / 32_768
 
@@ -66,6 +69,18 @@ def test_raw_floats_that_are_no_numbers_are_counted(model: Path) -> None:
     heard = escnn("listen", "-", *options, *LOW_SCORE, stdin=stereo)
     assert ending(heard.stdout)["warnings"] == ["8 samples were not finite numbers and were silenced"]
     assert heard.stderr.count("8 samples were not finite numbers") == 1
+
+
+def test_doubles_that_are_no_numbers_are_told_of_in_no_other_words(model: Path) -> None:
+    """Numpy, which makes floats of them, has words of its own."""
+    doubles = np.frombuffer(SOUND[:8_000], "<i2") / 32_768
+    words = doubles.view("<u8").copy()
+    words[:10] = 0x7FF0000000000001  # a signalling NaN
+    words[10:20] = 0x7FE0000000000000  # beyond the largest float
+    heard = escnn("listen", "-", "--rate", RATE, "--encoding", "f64le", stdin=words.tobytes())
+    said = "20 samples were not finite numbers and were silenced"
+    assert ending(heard.stdout)["warnings"] == [said]
+    assert [line for line in heard.stderr.splitlines() if "warning" in line] == [f"warning: -: {said}"]
 
 
 @pytest.mark.parametrize(
@@ -131,3 +146,22 @@ def test_on_a_terminal_it_is_said_when_the_display_is_gone(model: Path) -> None:
     assert process.returncode == 0
     after = shown[shown.rindex(b"now:") :]
     assert after.count(b"ends after 8.00 s, its header promised 16.00 s") == 1
+
+
+def test_clips_that_cannot_be_written_are_counted_and_end_no_listening(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk may last for days: it is said when it begins and at the end, and the exit code is that of detect."""
+
+    def refuse(path: Path, _: object) -> None:
+        raise OutputError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(clips, "write_bytes", refuse)
+    heard = escnn("listen", "-", *LOW_SCORE, "--clips", tmp_path / "clips", stdin=WAV)
+    assert heard.exit_code == 7
+    end = ending(heard.stdout)
+    assert end["events"] > 1
+    said = f"{end['events']} clips could not be written"
+    assert end["warnings"] == [said]
+    assert f"warning: -: {said}" in heard.stderr.splitlines()
+    assert heard.stderr.count("No space left") == 1

@@ -99,6 +99,7 @@ def listen(
     from escnn.cli.live.session import Session, stopping
     from escnn.cli.output.results import output_of
     from escnn.detection.thresholds import read_thresholds
+    from escnn.errors import OutputError
     from escnn.live.commands import CommandRunner, split_command
     from escnn.live.pcm import PcmFormat
 
@@ -141,3 +142,5 @@ def listen(
     output.sum_up(console, session)
     if stop.reason is not None:
         raise stop.reason
+    if session.lost_clips:
+        raise typer.Exit(OutputError.exit_code)

@@ -51,6 +51,7 @@ class Session:
     display: Display | None = None
     events: int = 0  # final ones
     lost_seconds: float = 0.0
+    lost_clips: int = 0  # that could not be written
     notes: list[str] = field(default_factory=list)  # to be told once the display, which would hide them, is gone
     _next_id: int = 1
     _name: str = ""
@@ -168,8 +169,10 @@ class Session:
         assert self._heard is not None  # noqa: S101
         try:
             self.clips.write(self._heard, document, offset=self._offset)
-        except OutputError as error:  # a full disk ends no listening
-            self.console.error(error)
+        except OutputError as error:  # a full disk ends no listening, and is told once
+            if not self.lost_clips:
+                self.console.error(error)
+            self.lost_clips += 1
 
     def _lost(self, seconds: float) -> None:
         self.lost_seconds += seconds
@@ -185,6 +188,8 @@ class Session:
     def _look_back(self, source: LiveSource) -> None:
         for text in source.notes:
             self._note(source.name, text)
+        if self.lost_clips:
+            self._note(source.name, f"{self.lost_clips} clip{'s' * (self.lost_clips != 1)} could not be written")
         if source.overruns:
             times = "once" if source.overruns == 1 else f"{source.overruns} times"
             text = f"{source.name}: the sound system lost some of the sound {times}"
