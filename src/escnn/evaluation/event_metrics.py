@@ -88,8 +88,9 @@ class DetectionMetrics:
 def compare(truth: Sequence[Span], found: Sequence[Span], seconds: float) -> DetectionMetrics:
     """The figures of one recording that lasts so many `seconds`."""
     there, claimed = segments_of(truth), segments_of(found)
-    matched = len(match_events(truth, found))
-    overlapping = list(overlaps(truth, found))
+    both = truth and found  # in most recordings most classes are not there
+    matched = len(match_events(truth, found)) if both else 0
+    overlapping = list(overlaps(truth, found)) if both else []
     return DetectionMetrics(
         Counts(len(there & claimed), len(claimed - there), len(there - claimed)),
         Counts(matched, len(found) - matched, len(truth) - matched),

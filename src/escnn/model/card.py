@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,7 +141,7 @@ class ModelCard:
             shapes |= head_shapes(self.model, self.frames.head, len(self.labels), self.audio.n_mels)
         return shapes
 
-    @property
+    @cached_property  # asked for with every event
     def frame_geometry(self) -> Geometry:
         """Where the scores of frames come from."""
         return geometry(self.model, None if self.frames is None else self.frames.head)

@@ -82,3 +82,20 @@ def test_rows_that_overlap_are_one() -> None:
         [(1.0, 2.0, "dog"), (5.0, 9.0, "dog"), (6.0, 9.0, "cat"), (9.0, 9.5, "dog")],
         2,
     )
+
+
+class Folded(str):
+    """A label that counts how often it is looked at."""
+
+    looked_at = 0
+
+    def casefold(self) -> str:
+        self.looked_at += 1
+        return super().casefold()
+
+
+def test_what_a_label_means_is_found_out_once_however_many_rows_have_it() -> None:
+    label, classes = Folded("Dog Bark"), tuple(map(Folded, ("dog_bark", "siren")))
+    labels = LabelMap(classes)
+    assert {labels(label) for _ in range(1_000)} == {"dog_bark"}
+    assert [label.looked_at, *(name.looked_at for name in classes)] == [1, 1, 1]

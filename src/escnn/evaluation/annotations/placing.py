@@ -22,11 +22,15 @@ class LabelMap:
     classes: tuple[str, ...]
     given: Mapping[str, str | None] = field(default_factory=dict)
 
+    # Tables have many rows and few labels: each is looked up once.
+    _known: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def __call__(self, label: str) -> str | None:
         """The class that a label means; None where there is none."""
-        if label in self.given:
-            return self.given[label]
-        return {_plain(name): name for name in self.classes}.get(_plain(label))
+        if label not in self._known:
+            meant = {_plain(name): name for name in self.classes}.get(_plain(label))
+            self._known[label] = self.given.get(label, meant)
+        return self._known[label]
 
 
 def read_map(path: Path, classes: Sequence[str]) -> LabelMap:

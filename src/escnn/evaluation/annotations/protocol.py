@@ -137,11 +137,12 @@ class _Tally:
         self.other_events += len(events) - len(found)
         measured = MeasuredRecording(recording.name, seconds, tuple(truth), tuple(found))
         self.recordings.append(measured)
-        self._count(self.counts, truth, measured.found, seconds)
+        there = by_label(truth)
+        self._count(self.counts, there, measured.found, seconds)
         for score, counts in self.curves.items():
             settings = msgspec.structs.replace(self._settings, onset_score=score)
             spans = [(event.start, event.end, event.label) for event in self._events(scores, seconds, settings, {})]
-            self._count(counts, truth, spans, seconds)
+            self._count(counts, there, spans, seconds)
 
     def _truth(self, recording: Recording) -> list[Span]:
         spans = []
@@ -166,9 +167,13 @@ class _Tally:
             yield event_of(card, class_id, run, seconds)
 
     def _count(
-        self, counts: dict[str, DetectionMetrics], truth: Sequence[Span], found: Sequence[Span], seconds: float
+        self,
+        counts: dict[str, DetectionMetrics],
+        there: Mapping[str, Sequence[Span]],
+        found: Sequence[Span],
+        seconds: float,
     ) -> None:
-        there, claimed = by_label(truth), by_label(found)
+        claimed = by_label(found)
         for label in self._measured:
             counts[label] += compare(there.get(label, ()), claimed.get(label, ()), seconds)
 
