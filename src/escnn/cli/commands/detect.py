@@ -127,7 +127,7 @@ def detect(
             output_format=output_format,
             out=out,
             settings=fingerprint,
-            resume=resume,
+            resume=None if inputs.STDIN in listed else resume,
             times=times,
             clips=lambda lines: open_clips(clips, lines, classifier, pictures=spectrograms),
         ) as sink,

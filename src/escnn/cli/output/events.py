@@ -24,7 +24,7 @@ from escnn.detection.frame_scores import Recording
 from escnn.detection.output import tables
 from escnn.detection.output.clips import ClipFolder, events_in
 from escnn.detection.output.formats import DetectionSettings, event_document, recording_document
-from escnn.detection.output.journal import Before, Journal, journal
+from escnn.detection.output.journal import Before, Journal, check_idle, holds_detection, journal, kept
 from escnn.errors import OutputError, UsageError
 from escnn.inference import resume as resuming
 from escnn.inference.classifier import Classifier
@@ -48,8 +48,27 @@ def check_output(
     if resume and STDIN in recordings:
         raise UsageError("--resume: what stdin held before is not known", hint="name the recording's file")
     tables.check_table(output_format.value, len(recordings))
-    if out is not None and not is_stream(out) and output_format is not EventFormat.JSONL and not force:
-        begun = _journal_of(out)
+    if out is not None and not is_stream(out):
+        _check_journal(out, output_format, force=force, resume=resume)
+    if out is not None:
+        files.check_output_file(out, force=force or resume)
+
+
+def _check_journal(out: Path, output_format: EventFormat, *, force: bool, resume: bool) -> None:
+    """Refuse what another command is writing, or was when it was stopped, unless it is to be gone on with."""
+    with files.writing(out), suppress(FileNotFoundError):
+        out.stat()  # refused: a link that leads to itself
+    begun = out if output_format is EventFormat.JSONL else _journal_of(out)
+    check_idle(begun, out)
+    if force:
+        return
+    if output_format is EventFormat.JSONL:
+        if not resume and holds_detection(out):
+            raise OutputError(
+                f"{out}: holds a detection already",
+                hint="if it was stopped, go on with --resume; begin anew with --force, or choose another name",
+            )
+    else:
         if resume and out.is_file() and not begun.exists():
             raise OutputError(
                 f"{out}: is there, and no detection that was stopped would go on with it",
@@ -60,8 +79,6 @@ def check_output(
                 f"{out}: a detection was begun and stopped, {begun.name} holds what it found",
                 hint="go on with --resume, or begin anew with --force",
             )
-    if out is not None:
-        files.check_output_file(out, force=force or resume)
 
 
 def is_begun(out: Path | None, output_format: EventFormat) -> bool:
@@ -194,12 +211,13 @@ def sink(
     output_format: EventFormat,
     out: Path | None,
     settings: DetectionSettings,
-    resume: bool,
+    resume: bool | None,
     times: bool,
     clips: Callable[[Sequence[dict[str, Any]]], ClipFolder | None] = lambda _: None,
 ) -> Iterator[Sink]:
     """Lines on stdout, with columns of clock times if there are `times`; or in the file `out`, which goes on with what
-    it holds if it is to `resume`. `clips` opens the folder of clips, given the lines that there are.
+    it holds if it is to `resume`, which is None where nothing can. `clips` opens the folder of clips, given the lines
+    that there are.
     """
     if out is None or is_stream(out):
         with ExitStack() as stack:
@@ -212,13 +230,16 @@ def sink(
         return
     as_table = output_format is not EventFormat.JSONL
     path = _journal_of(out) if as_table else out
-    with journal(path, settings, resume=resume) as book:
+    with journal(path, settings, resume=bool(resume)) as book:
         if as_table:
             files.remove_parts(out.resolve())
         lines = tables.read_lines(path) if resume and path.exists() else []
-        yield Sink(console, card, settings, book.write, book, clips(lines), events_in(lines)[1])
+        folder = clips(lines)
+        with kept(path, resumable=resume is not None):
+            yield Sink(console, card, settings, book.write, book, folder, events_in(lines)[1])
     if as_table:
-        tables.write_table(output_format.value, tables.read_lines(path), out, card.audio)
+        with kept(path, resumable=resume is not None):
+            tables.write_table(output_format.value, tables.read_lines(path), out, card.audio)
         with suppress(OSError):
             path.unlink()
 

@@ -21,7 +21,7 @@ import msgspec
 from escnn.detection.detector import Place
 from escnn.detection.output.formats import EVENT, RECORDING, DetectionSettings
 from escnn.errors import OutputError, UsageError
-from escnn.files import appended_lines, beside, claimed, output_error, remove_parts, write_json
+from escnn.files import appended_lines, beside, claimed, exclusive, output_error, remove_parts, write_json
 
 NOTE_EVERY_SECONDS = 5.0
 _WHAT_RESUMES = "--resume goes on with what `escnn detect --out` wrote; name another file"
@@ -108,6 +108,34 @@ def journal(path: Path, settings: DetectionSettings, *, resume: bool) -> Iterato
                     _refused(old, old.unlink)
         with Journal(path, settings, before).opened() as opened:
             yield opened
+
+
+def check_idle(path: Path, out: Path) -> None:
+    """Raise `OutputError` while another process writes the journal at `path`, which is that of the results `out`."""
+    busy = OutputError(f"{out}: being written by another escnn", hint="wait for it, or choose another name")
+    if (lock := beside(path.resolve(), "lock")).exists():
+        with exclusive(lock, busy):
+            pass
+
+
+def holds_detection(path: Path) -> bool:
+    """Whether a journal was begun at `path`: it has a line of ours, or a note beside it."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(max(map(len, _FIRST_BYTES)))
+    except OSError:
+        return False
+    return note_of(path).is_file() or any(begins.startswith(first) for first in _FIRST_BYTES)
+
+
+@contextmanager
+def kept(path: Path, *, resumable: bool) -> Iterator[None]:
+    """Where results cannot be written while the block runs, say that the journal at `path` keeps what was found."""
+    try:
+        yield
+    except OutputError as error:
+        kept = f"What was found until then is in {path}{', and --resume goes on with it' if resumable else ''}"
+        raise OutputError(error.message, hint=f"{error.hint} {kept}" if error.hint else kept) from error
 
 
 def _refused(path: Path, action: Any) -> Any:
