@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from escnn.detection.clock import ClockSettings, clock_time, start_time
+from escnn.detection.clock import ClockSettings, clock_doubt, clock_time, start_time
 from escnn.errors import UsageError
 
 MORNING = datetime(2024, 7, 2, 6, 44, 4)
@@ -66,6 +66,41 @@ def test_moments_across_midnight_and_the_end_of_summer_time() -> None:
     assert hour_later is not None
     assert rome is not None
     assert datetime.fromisoformat(hour_later) - rome.astimezone(UTC) == timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("begun", "zone", "doubt"),
+    [
+        (
+            "2024-03-31T02:30:00",
+            "Europe/Berlin",
+            "began at 2024-03-31 02:30:00, which Europe/Berlin does not have: clocks went forward; taken for "
+            "2024-03-31 03:30:00+02:00",
+        ),
+        (
+            "2024-10-27T02:30:00",
+            "Europe/Berlin",
+            "began at 2024-10-27 02:30:00, which Europe/Berlin has twice: clocks went back; taken for the first, "
+            "2024-10-27 02:30:00+02:00",
+        ),
+        ("2024-03-31T01:59:59", "Europe/Berlin", None),
+        ("2024-03-31T03:00:00", "Europe/Berlin", None),
+        ("2024-10-27T01:59:59", "Europe/Berlin", None),
+        ("2024-10-27T03:00:00", "Europe/Berlin", None),
+        ("2024-10-27T02:30:00", "Asia/Tokyo", None),
+        ("2024-10-27T02:30:00", "UTC", None),
+        ("2024-10-27T02:30:00", None, None),
+        ("2024-10-27T02:30:00+01:00", "Europe/Berlin", None),  # it says which
+    ],
+)
+def test_a_time_of_day_that_a_zone_has_twice_or_never_is_doubted(
+    begun: str, zone: str | None, doubt: str | None
+) -> None:
+    start = ClockSettings.of(begun, None, zone).start_of("a", 0)
+    assert clock_doubt(start) == doubt
+    taken = str(clock_time(start, 0.0)).replace("T", " ").replace(".000", "")
+    assert doubt is None or doubt.endswith(taken), "what is said is what stands in the lines"
+    assert clock_doubt(None) is None
 
 
 @pytest.mark.parametrize("change", [("noon", None, None), (None, "%Y%Q", None), (None, None, "Mars/Olympus")])

@@ -72,6 +72,17 @@ class ClockSettings:
         return found.replace(tzinfo=self.zone) if found is not None and found.tzinfo is None else found
 
 
+def clock_doubt(start: datetime | None) -> str | None:
+    """What is to be said of a start whose zone has that time of day twice, or not at all, as clocks were changed."""
+    if start is None or start.utcoffset() == (other := start.replace(fold=1)).utcoffset():
+        return None
+    said, zone = f"{start:%Y-%m-%d %H:%M:%S}", start.tzinfo
+    taken = start.astimezone(UTC).astimezone(zone).isoformat(sep=" ", timespec="seconds")
+    if other.astimezone(UTC) < start.astimezone(UTC):  # the clock went on meanwhile
+        return f"began at {said}, which {zone} does not have: clocks went forward; taken for {taken}"
+    return f"began at {said}, which {zone} has twice: clocks went back; taken for the first, {taken}"
+
+
 def start_time(name: str) -> datetime | None:
     """The time in the name of a recording, as known recorders write it; local where it does not say UTC."""
     stem = PurePath(name).stem

@@ -83,6 +83,20 @@ def test_clock_times_come_from_names(night: Path) -> None:
     assert zoned[0]["start_time"].endswith("+02:00")
 
 
+def test_a_time_that_a_zone_has_twice_is_doubted_once_a_recording(night: Path, tmp_path: Path) -> None:
+    (night / "A_20240702_064404.wav").rename(night / "A_20241027_023000.wav")
+    page, command = tmp_path / "page", ["detect", night, *LOW_SCORE, "--time-zone", "Europe/Berlin"]
+    done = escnn(*command, "--page", page)
+    doubt = "began at 2024-10-27 02:30:00, which Europe/Berlin has twice"
+    assert done.stderr.count(doubt) == 1
+    assert f"warning: {night / 'A_20241027_023000.wav'}: {doubt}" in done.stderr
+    warnings = [line["warnings"] for line in documents(done.stdout) if line["schema"] == "escnn.recording/1"]
+    assert [len(of_one) for of_one in warnings] == [1, 0, 0]
+    assert warnings[0][0].startswith(doubt)
+    assert documents(done.stdout)[0]["start_time"].startswith("2024-10-27T02:3")
+    assert "has twice" not in escnn(*command[:-2]).stderr, "local time, of no zone"
+
+
 def test_torch_finds_what_onnx_finds(night: Path) -> None:
     ours, theirs = (
         documents(escnn("detect", night, *LOW_SCORE, "--runtime", kind).stdout) for kind in ("onnx", "torch")

@@ -18,7 +18,7 @@ from escnn.audio.decoding import Source
 from escnn.audio.inputs import STDIN
 from escnn.cli.console import Console
 from escnn.cli.options import EventFormat
-from escnn.detection.clock import ClockSettings, clock_time
+from escnn.detection.clock import ClockSettings, clock_doubt, clock_time
 from escnn.detection.detector import Step
 from escnn.detection.frame_scores import Recording
 from escnn.detection.output import tables
@@ -163,6 +163,8 @@ class Sink:
                 self._here.append(line)
         self._events += len(step.events)
         if step.ended:
+            if doubt := clock_doubt(start):
+                recording.warnings += (doubt,)
             if self._clips is not None:
                 self._clips.cut(recording.source, recording.name, self._here)
                 self._here = []
