@@ -76,8 +76,22 @@ def test_what_is_left_out_is_named(measured: DetectionEvaluation) -> None:
         "gone.wav: not among the recordings, 1 row left out",
         f"{a}: 1 row overlaps another of the same class: taken as one event each",
         "line 8: starts after the end of its recording",
+        "1 row reaches beyond the end of its recording and was cut there, such as line 7 (to 30 of 10 s)",
     )
     assert b.endswith("b.wav")
+
+
+def test_rows_that_end_after_their_recordings_are_counted_in_one_line(table: Path, bands: Classifier) -> None:
+    rows = ["a.wav,14,15,high", "a.wav,19,20.05,high", "b.wav,9,11,low", "a.wav,17,99.5,high", "a.wav,1,99,sousaphone"]
+    table.write_text("\n".join(["file,start,end,label", *rows]) + "\n")
+    measured = evaluate_annotations(table, model=bands)
+    (said,) = measured.problems[-1:]
+    assert said == (
+        "2 rows reach beyond the ends of their recordings and were cut there, such as line 5 (to 99.5 of 20 s)"
+    )
+    assert max(end for recording in measured.recordings for _, end, _ in recording.truth) == 20
+    table.write_text("file,start,end,label\na.wav,19,20.05,high\n")  # what a tool rounds is no word worth
+    assert evaluate_annotations(table, model=bands).problems == ()
 
 
 def test_classes_that_the_table_does_not_name_are_not_measured(table: Path, bands: Classifier) -> None:

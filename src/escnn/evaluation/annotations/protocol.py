@@ -25,6 +25,7 @@ from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
 
 ONSET_SCORES = tuple(round(0.05 * step, 2) for step in range(1, 20))  # of curves, and among which thresholds are chosen
+ROUNDING_SECONDS = 0.1  # by which a table may say that an event ends after its recording, with no word on it
 
 
 def evaluate_annotations(
@@ -89,7 +90,7 @@ def evaluate_annotations(
     return DetectionEvaluation(
         card, chosen, own, measured, tuple(tally.recordings), tally.counts, tally.curves,
         dict(unknown.most_common()), tally.other_events, classifier.runtime.versions,
-        (*table.problems, *unplaced, *tally.problems.lines()),
+        (*table.problems, *unplaced, *tally.problems),
         tuple(unread),
     )  # fmt: skip
 
@@ -126,7 +127,21 @@ class _Tally:
         self.counts = dict.fromkeys(measured, NOTHING)
         self.curves = {score: dict.fromkeys(measured, NOTHING) for score in ONSET_SCORES}
         self.other_events = 0
-        self.problems = Problems()
+        self._problems = Problems()
+        self._cut: list[str] = []  # rows that end after their recordings
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is to be said of rows, a line each kind."""
+        said, count = self._problems.lines(), len(self._cut)
+        if not count:
+            return said
+        reach = (
+            "1 row reaches beyond the end of its recording and was"
+            if count == 1
+            else (f"{count} rows reach beyond the ends of their recordings and were")
+        )
+        return (*said, f"{reach} cut there, such as {self._cut[0]}")
 
     def add(self, recording: Recording, scores: NDArray[np.float32]) -> None:
         """Count a recording with its `scores`, (frames, classes)."""
@@ -149,13 +164,15 @@ class _Tally:
         for row in self._placed.get(recording.number, ()):
             label = self._labels(row.label)
             if row.start >= recording.seconds:
-                self.problems.add("starts after the end of its recording", f"line {row.line}")
+                self._problems.add("starts after the end of its recording", f"line {row.line}")
             elif label is not None:
                 spans.append((row.start, min(row.end, recording.seconds), label))
+                if row.end > recording.seconds + ROUNDING_SECONDS:
+                    self._cut.append(f"line {row.line} (to {row.end:g} of {recording.seconds:g} s)")
         joined, overlapping = merged(spans)
         if overlapping:
             what = "row overlaps another" if overlapping == 1 else "rows overlap others"
-            self.problems.add("taken as one event each", f"{recording.name}: {overlapping} {what} of the same class")
+            self._problems.add("taken as one event each", f"{recording.name}: {overlapping} {what} of the same class")
         return joined
 
     def _events(
