@@ -38,6 +38,21 @@ def test_a_model_agrees_with_its_own_annotations(annotated: Path) -> None:
     assert "precision 1.00, recall 1.00, segment F1 1.00, event F1 1.00" in text
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "raven", "audacity", "parquet"])
+def test_what_detect_writes_is_read_or_refused_in_words(annotated: Path, kind: str) -> None:
+    out, sound = annotated / f"t.{kind}", annotated / "a.wav"
+    assert escnn("detect", sound, "--format", kind, "--out", out).exit_code == 0
+    result = escnn("evaluate", "--annotations", out, sound, "--json")
+    if kind == "parquet":
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "parquet" in result.stderr
+        assert "`escnn detect --format csv`" in result.stderr
+    else:
+        assert result.exit_code == 0
+        document = json.loads(result.stdout)
+        assert (document["recall"], document["precision"], document["annotated"]) == (1, 1, len(TONES))
+
+
 def test_it_writes_tables_a_page_thresholds_and_clips(annotated: Path) -> None:
     table = pd.read_csv(annotated / "t.csv")
     table.iloc[1:].to_csv(annotated / "t.csv", index=False)  # the first is a false alarm now

@@ -21,6 +21,11 @@ OURS = (
     "B.wav,1.5,2.5,2,dog,0,0.9,2024-07-02T06:44:05.500,2024-07-02T06:44:06.500\r\nA.wav,3,4.25,4,cat,5,0.8,,\r\n"
 )
 DCASE = "filename\tonset\toffset\tevent_label\nB.wav\t1.5\t2.5\tdog\nA.wav\t3\t4.25\tcat\n"
+JSON_LINES = (
+    '{"schema": "escnn.event/1", "path": "B.wav", "start_seconds": 1.5, "end_seconds": 2.5, "label": "dog"}\n'
+    '{"schema": "escnn.recording/1", "path": "B.wav", "status": "ok", "events": 1}\n\n'
+    '{"schema": "escnn.event/1", "path": "A.wav", "start_seconds": 3.0, "end_seconds": 4.25, "label": "cat"}\n'
+)
 EXCEL = "Datei;File;Start;End;Label\nx;B.wav;1,5;2,5;dog\nx;A.wav;3;4,25;cat\n"
 
 
@@ -35,7 +40,7 @@ def spans(table: Table) -> list[tuple[float, float, str]]:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("text", [RAVEN, AUDACITY, CSV, OURS, DCASE, EXCEL])
+@pytest.mark.parametrize("text", [RAVEN, AUDACITY, CSV, OURS, DCASE, EXCEL, JSON_LINES])
 def test_tables_of_the_fields_tools_hold_the_same(tmp_path: Path, text: str, encoding: str) -> None:
     table = read(tmp_path, text, encoding)
     assert spans(table) == [(1.5, 2.5, "dog"), (3.0, 4.25, "cat")]
@@ -56,6 +61,37 @@ def test_what_detect_writes_is_read(tmp_path: Path) -> None:
     for kind in ("csv", "raven", "audacity"):
         write_table(kind, events, tmp_path / kind, AudioConfig())
         assert spans(read_table(tmp_path / kind)) == [(1.5, 2.5, 'a, "b"')]
+
+
+def test_lines_that_are_no_events_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
+    event = JSON_LINES.partition("\n")[0]
+    other = ['{"schema": "escnn.event/1", "path": "B.wav"}', "[1]", "5", event.replace("1.5", '"x"'), event[:40]]
+    table = read(tmp_path, "\n".join([event, *other, event.replace("2.5", "1.0")]))
+    assert table.rows == (Row(1, "B.wav", 1.5, 2.5, "dog"),)
+    assert table.problems == (
+        "line 2, line 3, line 4 and 2 more: no event of `escnn detect`",
+        "line 7: ends before it starts",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "hint"),
+    [
+        (b"PAR1\x15\x04", "but parquet", "`escnn detect --format csv`"),
+        (b"PK\x03\x04\x14\x00", "but a workbook", "as CSV"),
+        (b'{"schema": "escnn.prediction/1"}', "JSON, but no event of `escnn detect`", "Raven"),
+        (b"[\n]", "JSON, but no event of `escnn detect`", "JSON Lines"),
+        (b"{" * 100_000, "JSON, but no event", "Audacity"),
+        (b"a,b\n", "no column of starts", "CSV or TSV"),
+    ],
+)
+def test_what_is_of_another_kind_is_named_and_so_is_what_is_read(
+    tmp_path: Path, content: bytes, said: str, hint: str
+) -> None:
+    (tmp_path / "table").write_bytes(content)
+    with pytest.raises(UsageError, match=said) as refused:
+        read_table(tmp_path / "table")
+    assert hint in str(refused.value.hint)
 
 
 def test_rows_that_make_no_sense_are_named_and_the_rest_is_used(tmp_path: Path) -> None:

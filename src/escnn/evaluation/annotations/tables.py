@@ -1,7 +1,7 @@
 """What people have heard in recordings: tables with a start, an end and a label a row, as the field's tools write them.
 
-Selection tables of Raven, label tracks of Audacity, and CSV or TSV with columns of these names are read. A row that
-makes no sense is left out and named; the rest is used.
+Selection tables of Raven, label tracks of Audacity, CSV or TSV with columns of these names, and the JSON Lines of
+`escnn detect` are read. A row that makes no sense is left out and named; the rest is used.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from escnn.detection.output.formats import EVENT, RECORDING
 from escnn.errors import UsageError, reason
 
 MOST_BYTES = 256 << 20
@@ -31,6 +34,15 @@ FILES = (
     "path", "filename", "file", "file_name", "file name", "filepath", "file_path", "begin path", "begin file",
     "recording", "audio", "sound", "fname",
 )  # fmt: skip
+WHAT_IS_READ = (
+    "give a selection table of Raven, a label track of Audacity, CSV or TSV with start, end, label and file, or JSON "
+    "Lines of `escnn detect`"
+)
+_OF_DETECT = "no event of `escnn detect`"
+_OTHER_KINDS = {
+    b"PAR1": ("parquet", "`escnn detect --format csv` writes what is read here"),
+    b"PK\x03\x04": ("a workbook or another archive", "save the sheet as CSV"),
+}  # by how they begin
 _OFFSET = "file offset (s)"  # in Raven's tables of several files, times in the file itself
 
 
@@ -87,6 +99,8 @@ def read_table(path: Path) -> Table:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES)
+        if other := _OTHER_KINDS.get(content[:4]):
+            raise UsageError(f"{path}: no table of annotations, but {other[0]}", hint=other[1])
         utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = content.decode("utf-16" if utf16 else "utf-8-sig")
         problems = Problems()
@@ -94,7 +108,7 @@ def read_table(path: Path) -> Table:
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
             f"{path}: cannot be used as a table of annotations ({reason(error)})",
-            hint="give a selection table of Raven, a label track of Audacity, or CSV with start, end, label and file",
+            hint=WHAT_IS_READ,
         ) from error
     return Table(path, rows, problems.lines())
 
@@ -103,7 +117,14 @@ def _rows(text: str, problems: Problems) -> Iterator[Row]:
     first = text.partition("\n")[0]
     if re.match(r"\s*[-+.,\d]+\t[-+.,\d]+(\t|\s*$)", first):
         yield from _of_audacity(text, problems)
-        return
+    elif first.lstrip().startswith(("{", "[")):
+        yield from _of_json_lines(text, problems)
+    else:
+        yield from _of_columns(text, first, problems)
+
+
+def _of_columns(text: str, first: str, problems: Problems) -> Iterator[Row]:
+    """CSV, TSV and tables of Raven, by the names of their columns, which stand in the `first` line."""
     separator = max("\t;,", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     columns = {name.strip().casefold(): number for number, name in reversed(list(enumerate(next(reader, []))))}
@@ -145,6 +166,27 @@ def _of_audacity(text: str, problems: Problems) -> Iterator[Row]:
             continue
         start, end, label = [*content.split("\t", 2), "", ""][:3]
         yield from _sensible(Row(line, "", _number(start), _number(end), label.strip()), problems)
+
+
+def _of_json_lines(text: str, problems: Problems) -> Iterator[Row]:
+    """The events among the lines that `escnn detect` writes; those that end recordings say nothing here."""
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        row = None
+        with suppress(ValueError, RecursionError, KeyError, TypeError):
+            document = json.loads(content)
+            if document["schema"] == RECORDING:
+                continue
+            if document["schema"] == EVENT:
+                start, end = float(document["start_seconds"]), float(document["end_seconds"])
+                row = Row(line, str(document["path"]), start, end, str(document["label"]))
+        if row is not None:
+            yield from _sensible(row, problems)
+        elif line == 1:
+            raise ValueError(f"JSON, but {_OF_DETECT}")
+        else:
+            problems.add(_OF_DETECT, f"line {line}")
 
 
 def _sensible(row: Row, problems: Problems) -> Iterator[Row]:
