@@ -131,6 +131,50 @@ def test_nothing_is_overwritten_without_force(night: Path, tmp_path: Path) -> No
     assert {path.name for path in page.iterdir()} == {"mine.txt", "report.html"}
 
 
+def test_pages_of_an_earlier_call_go_and_nothing_else(night: Path, tmp_path: Path) -> None:
+    page, elsewhere = tmp_path / "page", tmp_path / "elsewhere"
+    of_all, one = [*LOW_SCORE, "--page", page, "--pages"], night / "B_20240702_070000.wav"
+    assert escnn("detect", night, *of_all).exit_code == 3
+    linked = elsewhere / "report.html"
+    elsewhere.mkdir()
+    linked.write_bytes((page / "B_20240702_070000" / "report.html").read_bytes())
+    (page / "linked").symlink_to(elsewhere)
+    mine = [page / "notes.txt", page / "A_20240702_064404" / "mine.txt", page / "other" / "report.html", linked]
+    for path in mine[:3]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    before = [path.read_bytes() for path in mine]
+
+    def pages() -> list[str]:
+        return sorted(str(path.relative_to(page)) for path in page.rglob("*.html") if path not in mine)
+
+    (night / "A_20240702_064404.wav").unlink()
+    assert escnn("detect", night, *of_all, "--force").exit_code == 3
+    assert pages() == ["B_20240702_070000/report.html", "index.html"]
+    assert escnn("detect", night, *of_all[:-1], "--force").exit_code == 3
+    assert pages() == ["index.html"]
+    assert not (page / "B_20240702_070000").exists()
+    assert escnn("detect", night, *of_all, "--force").exit_code == 3
+    assert escnn("detect", one, *of_all[:-1], "--force").exit_code == 0
+    assert pages() == ["report.html"], "those of many are of an earlier call, too"
+    (page / "index.html").write_text("<title>my own</title>")
+    assert escnn("detect", one, *of_all[:-1], "--force").exit_code == 0
+    assert (page / "index.html").read_text() == "<title>my own</title>"
+    assert [path.read_bytes() for path in mine] == before
+
+
+def test_pages_are_not_written_through_links_or_over_files(night: Path, tmp_path: Path) -> None:
+    page, elsewhere = tmp_path / "page", tmp_path / "elsewhere"
+    page.mkdir()
+    elsewhere.mkdir()
+    (page / "A_20240702_064404").symlink_to(elsewhere)
+    (page / "B_20240702_070000").write_text("mine")
+    assert escnn("detect", night, *LOW_SCORE, "--page", page, "--pages", "--force").exit_code == 3
+    assert list(elsewhere.iterdir()) == []
+    assert (page / "B_20240702_070000").read_text() == "mine"
+    assert len(list(page.glob("*-2/report.html"))) == 2
+
+
 def test_a_recording_on_stdin_has_a_page(night: Path, tmp_path: Path) -> None:
     sound = (night / "A_20240702_064404.wav").read_bytes()
     assert escnn("detect", "-", *LOW_SCORE, "--page", tmp_path / "page", stdin=sound).exit_code == 0

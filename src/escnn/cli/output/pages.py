@@ -25,6 +25,7 @@ from escnn.inference.prediction import Failure
 from escnn.report.recording.folder import PAGE, save_recording
 from escnn.report.recordings.page import recordings_page
 from escnn.report.recordings.summary import RecordingSummary, summarized
+from escnn.report.sound.leftovers import remove_recordings
 from escnn.report.sound.page import title
 
 INDEX = "index.html"
@@ -37,6 +38,7 @@ class Wanted:
     folder: Path
     one: bool  # of a single recording, which needs no page of all
     each: bool  # every recording has a page of its own
+    anew: bool  # pages of an earlier call go
 
 
 def wanted(
@@ -59,7 +61,7 @@ def wanted(
     if out is not None and out.absolute() in (folder.absolute(), *(folder / name for name in (PAGE, INDEX))):
         raise UsageError(f"--page {folder}: --out is in its way", hint="write them to different places")
     files.check_output_folder(folder, force=force or resume, option="--page")
-    return Wanted(folder, inputs.is_one_sound(sounds), each)
+    return Wanted(folder, inputs.is_one_sound(sounds), each, force)
 
 
 class Pages:
@@ -82,7 +84,7 @@ class Pages:
         self._is_whole = True  # whether all scores of the recording at hand were seen
         self._summaries: list[RecordingSummary] = []
         self._failures: list[Failure] = []
-        self._taken = {names.same_name(INDEX)}
+        self._taken = {names.same_name(INDEX), *map(names.same_name, _not_ours(wanted.folder))}
         self._page: Path | None = None
         self._gone = False  # whether a recording could not be read again
 
@@ -104,7 +106,11 @@ class Pages:
                 number += 1
 
     def through(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """The steps as they are; when one that ends a recording has been dealt with, its page is made."""
+        """The steps as they are; when one that ends a recording has been dealt with, its page is made. Before the first
+        one, pages of an earlier call are removed if they are to go.
+        """
+        if self._wanted.anew and self._wanted.folder.is_dir():
+            remove_recordings(self._wanted.folder)
         for step in steps:
             self._events.add(step.events)
             self._events.see(step.scores)
@@ -173,6 +179,12 @@ class Pages:
 
     def _nothing_yet(self) -> FoundEvents:
         return FoundEvents(self._classifier.card.frame_seconds)
+
+
+def _not_ours(folder: Path) -> list[str]:
+    """Names in a folder that no page is written through: a link leads elsewhere, a file is somebody's."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return [entry.name for entry in entries if entry.is_symlink() or not entry.is_dir()]
 
 
 def _event(document: Mapping[str, Any]) -> Event:

@@ -9,6 +9,7 @@ from pathlib import Path
 FILES = ("waveform.png", "spectrogram.png", "evidence.png", "prediction.json", "report.html")
 MAPS, SUREST = Path("feature-maps"), "surest-event"
 RECORDING = b'<meta name="generator" content="escnn recording">'
+RECORDINGS = b'<meta name="generator" content="escnn recordings">'
 
 
 def remove_pages(out: Path) -> None:
@@ -17,6 +18,14 @@ def remove_pages(out: Path) -> None:
         remove_page(folder)
         if folder != out:
             _remove_if_empty(folder)
+
+
+def remove_recordings(out: Path) -> None:
+    """Remove the page of many recordings in `out` and all that `remove_pages` removes; other files stay."""
+    remove_pages(out)
+    if _says(out / "index.html", RECORDINGS):
+        with suppress(OSError):
+            (out / "index.html").unlink()
 
 
 def remove_page(folder: Path) -> None:
@@ -45,9 +54,13 @@ def remove_page(folder: Path) -> None:
 
 
 def _is_recording(folder: Path) -> bool:
-    """Whether the page of a recording, or of many, is there, which says so itself."""
-    with suppress(OSError), (folder / "report.html").open("rb") as file:
-        return RECORDING in file.read(4096)
+    """Whether the page of a recording is there, which says so itself."""
+    return _says(folder / "report.html", RECORDING)
+
+
+def _says(page: Path, kind: bytes) -> bool:
+    with suppress(OSError), page.open("rb") as file:
+        return kind in file.read(4096)
     return False
 
 
