@@ -15,6 +15,8 @@ from escnn.errors import ErrorCode
 SCHEMA: Literal["escnn.prediction/1"] = "escnn.prediction/1"
 WINDOW_COLUMNS = ("start_seconds", "end_seconds")
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+LINE_END = "\r\n"  # of CSV: what writes it puts a cell that holds one of the two in quotes, and no name ends a row
 CSV_COLUMNS = ("path", "status", "duration_seconds", "rank", "label", "class_id", "score", "error")
 
 
@@ -134,13 +136,15 @@ def csv_lines(document: Mapping[str, Any], *, windows: bool = False) -> Iterator
 
     With `windows` it is the answers of each window, which the document must hold.
     """
-    about: tuple[Any, ...] = (document["path"], document["status"], document["duration_seconds"])
+    about: tuple[Any, ...] = (path_cell(document["path"]), document["status"], document["duration_seconds"])
     for window in document.get("window_scores", ()):
         yield from _answers((*about, window["start_seconds"], window["end_seconds"]), window["predictions"], "")
     if windows and "window_scores" in document:
         return
     about += ("", "") if windows else ()
-    yield from _answers(about, document["predictions"], document["error"]["message"] if document["error"] else "")
+    yield from _answers(
+        about, document["predictions"], path_cell(document["error"]["message"]) if document["error"] else ""
+    )
 
 
 def _answers(about: Sequence[Any], predictions: Sequence[Mapping[str, Any]], error: str) -> Iterator[str]:
@@ -153,8 +157,15 @@ def _answers(about: Sequence[Any], predictions: Sequence[Mapping[str, Any]], err
 def csv_line(cells: Sequence[Any]) -> str:
     """Cells as a line of CSV without its end; bytes of names that are not UTF-8 are escaped."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # it quotes those characters that end a line
+    csv.writer(text, lineterminator=LINE_END).writerow(cells)
     return utf8(text.getvalue()[:-2])
+
+
+def path_cell(path: str) -> str:
+    """A path, or what begins with one, as a cell of CSV. Spreadsheets run what begins as a formula does: before such a
+    name stands ``./``, with which it means the same file. ``-``, which is stdin, stays.
+    """
+    return f"./{path}" if path.startswith(_FORMULA) and path != "-" else path
 
 
 def utf8(text: str) -> str:

@@ -21,7 +21,7 @@ from escnn.audio.decoding import Source, open_sound
 from escnn.detection.output.formats import EVENT
 from escnn.errors import AudioError, OutputError
 from escnn.files import appended_lines, remove_parts, write_bytes, write_text
-from escnn.inference.formats import csv_line, utf8
+from escnn.inference.formats import csv_line, path_cell, utf8
 
 MARGIN_SECONDS = 0.5  # before an event and after it
 LONGEST_SECONDS = 60.0  # of a clip; of an event that is longer, the stretch around its peak
@@ -55,9 +55,9 @@ class Clip:
 
     def row(self) -> list[Any]:
         """Its cells in the table."""
-        of_event = [self.event.get(name, "") for name in ("label", "class_id", "score", "path")]
+        of_event = [self.event.get(name, "") for name in ("label", "class_id", "score")]
         times = [self.event.get(name, "") for name in ("start_seconds", "end_seconds", "start_time")]
-        return [f"{self.name}.flac", *of_event, self.start, self.end, *times]
+        return [f"{self.name}.flac", *of_event, path_cell(self.event.get("path", "")), self.start, self.end, *times]
 
 
 class ClipFolder:
@@ -163,7 +163,7 @@ def check_going_on(folder: Path, before: Sequence[dict[str, Any]]) -> None:
             f"{folder}: has no clips of what was found before", hint="go on without --clips, or begin anew"
         )
     for number, event in enumerate(before, start=1):
-        if rows.get(number) not in (None, (utf8(event["path"]), str(event["start_seconds"]))):
+        if rows.get(number) not in (None, (utf8(path_cell(event["path"])), str(event["start_seconds"]))):
             raise OutputError(f"{folder}: holds clips of another detection", hint="choose another with --clips")
 
 

@@ -12,7 +12,7 @@ from escnn.audio.log_mel import AudioConfig
 from escnn.detection.output.formats import EVENT
 from escnn.errors import UsageError
 from escnn.files import write_bytes, write_text
-from escnn.inference.formats import csv_line, utf8
+from escnn.inference.formats import csv_line, path_cell, utf8
 
 COLUMNS = (
     "path",
@@ -73,7 +73,7 @@ def csv_lines(documents: Iterable[dict[str, Any]], *, times: bool) -> Iterator[s
     yield csv_line(columns)
     for document in documents:
         if document["schema"] == EVENT:
-            yield csv_line([document.get(name, "") for name in columns])
+            yield csv_line([path_cell(document["path"]), *(document.get(name, "") for name in columns[1:])])
 
 
 def raven_lines(documents: Documents, f_min: float, f_max: float) -> Iterator[str]:
@@ -89,7 +89,7 @@ def raven_lines(documents: Documents, f_min: float, f_max: float) -> Iterator[st
             end,
             f_min,
             f_max,
-            event["path"],
+            path_cell(_cell(event["path"])),
             start,
             event["label"],
             event["score"],

@@ -17,6 +17,7 @@ from escnn.detection.thresholds import write_thresholds
 from escnn.evaluation.event_metrics import Counts, DetectionMetrics, Span, overlaps
 from escnn.evaluation.metrics import texts
 from escnn.files import write_text
+from escnn.inference.formats import LINE_END, path_cell
 from escnn.model.card import ModelCard
 from escnn.model.frames import EventSettings
 
@@ -190,7 +191,9 @@ class DetectionEvaluation:
             "false-alarms.csv": self.false_alarms(),
         }
         for name, table in tables.items():
-            write_text(folder / name, table.to_csv(index=False))
+            if "path" in table:
+                table = table.assign(path=texts(map(path_cell, table["path"])))
+            write_text(folder / name, table.to_csv(index=False, lineterminator=LINE_END))
         if precision is not None:
             found = self.thresholds_for(precision)
             scores = {label: threshold.score for label, threshold in found.items() if threshold is not None}

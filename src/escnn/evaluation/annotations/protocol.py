@@ -47,7 +47,7 @@ def evaluate_annotations(
     >>> evaluate_annotations("heard.csv").per_class()  # doctest: +SKIP
 
     Args:
-        annotations: a selection table of Raven, a label track of Audacity, or CSV.
+        annotations: a selection table of Raven, a label track of Audacity, CSV, or JSON Lines of `escnn detect`.
         recordings: those to measure on; by default those that the table names.
         model: a model file, a run folder or a `Classifier`; None is the bundled model.
         label_map: a CSV of ``their label,our class``.

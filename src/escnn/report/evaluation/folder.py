@@ -9,6 +9,8 @@ from pathlib import Path
 
 from escnn import files
 from escnn.evaluation.evaluation import Evaluation
+from escnn.evaluation.metrics import texts
+from escnn.inference.formats import LINE_END, path_cell
 from escnn.report.evaluation.page import evaluation_page
 from escnn.report.pictures.confusion_matrix import confusion_matrix
 from escnn.report.pictures.images import png_bytes
@@ -33,7 +35,10 @@ def save_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Write ``predictions.csv``, ``per_class.csv``, ``confused.csv``, ``confusion.png``, ``warnings.csv`` if there is
     any and, of one fold, ``evaluation.json``, of several, ``cross-validation.json``.
     """
-    files.write_text(folder / "predictions.csv", evaluation.predictions().to_csv(index=False, float_format="%.6f"))
+    predictions = evaluation.predictions()
+    predictions["clip"] = texts(map(path_cell, predictions["clip"]))
+    table = predictions.to_csv(index=False, float_format="%.6f", lineterminator=LINE_END)
+    files.write_text(folder / "predictions.csv", table)
     files.write_text(folder / "per_class.csv", evaluation.per_class().to_csv(index=False, float_format="%.6f"))
     files.write_text(folder / "confused.csv", evaluation.confused().to_csv(index=False))
     save_warnings(evaluation.sound_warnings, folder)
@@ -63,7 +68,9 @@ def save_warnings(warnings: Sequence[tuple[str, str]], folder: Path) -> None:
         (folder / "warnings.csv").unlink(missing_ok=True)  # of an earlier time
         return
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("clip", "warning"), *warnings])
+    csv.writer(text, lineterminator=LINE_END).writerows(
+        [("clip", "warning"), *((path_cell(name), said) for name, said in warnings)]
+    )
     files.write_text(folder / "warnings.csv", text.getvalue())
 
 

@@ -2,8 +2,10 @@
 
 // The events that are shown, as files for other programs, made here.
 {
-  // A spreadsheet takes a cell that begins so for a formula, and runs it.
-  const harmless = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+  // A spreadsheet takes a cell that begins so for a formula, and runs it. With ./ a path is the same file's.
+  const formula = /^[=+\-@\t\r]/;
+  const harmless = (text) => (formula.test(text) ? `'${text}` : text);
+  const path = formula.test(data.path) && data.path !== "-" ? `./${data.path}` : data.path;
   const csvCell = (value) => {
     const text = typeof value === "number" ? String(value) : harmless(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -17,7 +19,7 @@
       for (const number of numbers()) {
         const lane = laneOf(number);
         const clocks = hasClock ? [isoTime(startOf(number)), isoTime(endOf(number))] : [];
-        lines.push([data.path, startOf(number), endOf(number), peakOf(number), lane.label, lane.class, events.score[number] / 10000, ...clocks]);
+        lines.push([path, startOf(number), endOf(number), peakOf(number), lane.label, lane.class, events.score[number] / 10000, ...clocks]);
       }
       return { text: lines.map((line) => `${line.map(csvCell).join(",")}\r\n`).join(""), ending: "csv", type: "text/csv" };
     },
@@ -28,7 +30,7 @@
     raven: () => {
       const lines = [["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path", "File Offset (s)", "Species", "Score"]];
       numbers().forEach((number, k) => lines.push([
-        k + 1, "Spectrogram 1", 1, startOf(number), endOf(number), ...data.heard, data.path, startOf(number), laneOf(number).label, events.score[number] / 10000,
+        k + 1, "Spectrogram 1", 1, startOf(number), endOf(number), ...data.heard, path, startOf(number), laneOf(number).label, events.score[number] / 10000,
       ]));
       return { text: lines.map((line) => `${line.map(tabCell).join("\t")}\n`).join(""), ending: "raven.txt", type: "text/plain" };
     },
