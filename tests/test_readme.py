@@ -55,10 +55,10 @@ def two_of_each_class(folder: Path) -> Iterator[None]:
     """The others are put aside meanwhile."""
     aside = [path for path in folder.rglob("*.wav") if int(path.stem) > 1]
     for path in aside:
-        path.rename(path.with_suffix(".aside"))
+        path.rename(folder.parent / f"{path.parent.name}-{path.name}")
     yield
     for path in aside:
-        path.with_suffix(".aside").rename(path)
+        (folder.parent / f"{path.parent.name}-{path.name}").rename(path)
 
 
 def run(line: str) -> bytes:

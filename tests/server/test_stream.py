@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,8 @@ def test_what_is_no_pcm_ends_it(own: Running) -> None:
         assert rest(connection)[1] == 1009
     with opened(own) as connection:
         connection.recv(10)
-        connection.send(iter([bytes(100_000)] * 5))  # one message in parts
+        with suppress(ConnectionClosed):  # it may be closed before the last part
+            connection.send(iter([bytes(100_000)] * 5))  # one message in parts
         assert rest(connection)[1] == 1009
 
 
