@@ -19,7 +19,7 @@ demo: $(VENV)/installed
 	@echo "The report is ready: open demo/report/report.html in a browser."
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 3 --dist worksteal
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

@@ -44,6 +44,7 @@ def card(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_night_of_recordings(card: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(card.parent)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))

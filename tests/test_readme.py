@@ -127,6 +127,7 @@ def test_the_python_of_the_readme_runs(class_folders: Path, tmp_path: Path) -> N
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_example_goes_from_sounds_to_a_page(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "examples" / "train_and_look.py"), str(tmp_path)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

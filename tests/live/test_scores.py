@@ -73,7 +73,7 @@ def test_final_scores_are_those_of_the_whole(runtime: OnnxRuntime, samples: int,
     assert np.abs(got - whole).max() < 1e-5
 
 
-@pytest.mark.parametrize("seconds", [60.0, 111.0])
+@pytest.mark.parametrize("seconds", [60.0, pytest.param(111.0, marks=pytest.mark.slow)])
 def test_with_the_bundled_model_final_scores_are_those_of_detect_bit_for_bit(seconds: float) -> None:
     runtime = OnnxRuntime(read_model(), threads=1)
     parts = [synthesized(name) for name in ("siren", "church_bells", "clock_tick")]

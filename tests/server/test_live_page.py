@@ -71,6 +71,7 @@ def seconds_of(text: str) -> float:
     return 60 * int(minutes) + float(seconds)
 
 
+@pytest.mark.slow
 def test_planted_events_are_shown_at_their_times(bundled: Running, hearing: Callable[[str], Watched]) -> None:
     watched = hearing(bundled.url)
     page = watched.page

@@ -94,6 +94,7 @@ def test_the_activation_of_a_class_adds_up_to_its_score(tmp_path: Path) -> None:
     assert answers[0] == pytest.approx(answers[1], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(classifier: Classifier, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
