@@ -167,5 +167,13 @@ def test_a_sound_is_not_replaced_by_its_own_result(
         assert refused.exit_code in (2, 7), sound
         assert clip.read_bytes() == before
     assert "is one of the sounds" in escnn("predict", clip, "--out", clip.name, "--force").stderr
+    for link in (clip.parent / "link", clip.parent / "results" / "link"):
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(clip)
+        for command in ("predict", "detect"):
+            for written in ("jsonl", "csv"):
+                refused = escnn(command, clip, "--format", written, "--out", link, *options)
+                assert refused.exit_code in (2, 7), refused.stderr
+                assert clip.read_bytes() == before, "by whatever name"
     fresh = escnn("predict", "not-there.wav", clip, "--resume", "--out", "not-there.wav")
     assert fresh.exit_code == 2, "it would be another file the next time"

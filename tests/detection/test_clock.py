@@ -1,6 +1,6 @@
 """When recordings begin, from their names."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -26,6 +26,31 @@ MORNING = datetime(2024, 7, 2, 6, 44, 4)
 )
 def test_names_of_common_recorders(name: str) -> None:
     assert start_time(name) == MORNING
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    [
+        ("20240702T064404Z.wav", 0), ("SITE_20240702_064404Z_a.wav", 0), ("20240702T064404+1000_REC.flac", 10),
+        ("20240702_064404+0530.wav", 5.5), ("20240702T064404-0500.wav", -5), ("2024-07-02T06-44-04+02:00.wav", 2),
+    ],
+)  # fmt: skip
+def test_a_name_may_say_its_zone(name: str, offset: float) -> None:
+    zone = timezone(timedelta(hours=offset))
+    assert start_time(name) == MORNING.replace(tzinfo=zone)
+    rome = ClockSettings.of(None, None, "Europe/Rome").start_of(name, 0)
+    assert rome == MORNING.replace(tzinfo=zone), "not that of --time-zone"
+
+
+@pytest.mark.parametrize("name", ["20240702_064404-0001.wav", "20240702_064404-1200.wav", "20240702_064404Zoo.wav"])
+def test_what_only_looks_like_a_zone_is_none(name: str) -> None:
+    assert start_time(name) == MORNING
+
+
+@pytest.mark.parametrize("start", ["9999-12-31T23:59:50", "0001-01-01T00:00:00"])
+def test_a_start_beyond_all_calendars_is_refused(start: str) -> None:
+    with pytest.raises(UsageError, match="years 1850 to 2199"):
+        ClockSettings.of(start, None, "Europe/Rome")
 
 
 def test_the_hexadecimal_names_of_the_first_audiomoths_are_in_utc() -> None:

@@ -66,7 +66,16 @@ def test_at_the_end_nothing_is_left(tmp_path: Path) -> None:
     began = time.monotonic()
     runner.close(0.5)
     assert time.monotonic() - began < 5
-    waited(lambda: runner.ended + runner.failed == 1)
+    waited(lambda: (runner.ended, runner.failed) == (1, 0))
+
+
+def test_the_first_of_several_has_all_the_time_that_is_left(tmp_path: Path) -> None:
+    code = f"import json, sys, time; time.sleep(json.load(sys.stdin)['s']); open({str(tmp_path)!r} + '/done', 'w')"
+    runner = CommandRunner([sys.executable, "-c", code])
+    for seconds in (2.5, 0, 0, 0):
+        runner.run({"s": seconds})
+    runner.close(8.0)
+    assert (runner.started, runner.ended, runner.failed) == (4, 0, 0)
 
 
 def test_one_that_fails_or_reads_nothing_is_counted_and_ends_nothing() -> None:

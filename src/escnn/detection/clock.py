@@ -16,9 +16,11 @@ from escnn.errors import UsageError
 # As recorders and phones write them: 20240702_064404, 2024-07-02 06.44.04, 240702-064404 (Zoom), with words around.
 _FULL = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.]?)([01]\d)\2([0-3]\d)[ T_-]{0,2}([0-2]\d)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?!\d)"
+    r"(Z(?![A-Za-z])|\+[01]\d:?[0-5]\d(?!\d)|(?<=T\d{6})-[01]\d:?[0-5]\d(?!\d))?"  # UTC, or how far from it
 )
 _SHORT = re.compile(r"(?<!\d)(\d\d)([01]\d)([0-3]\d)[-_]([0-2]\d)([0-5]\d)([0-5]\d)(?!\d)")
 _SECONDS = re.compile(r"[0-9A-F]{8}")  # of the first AudioMoths: since 1970, in UTC
+FIRST_YEAR, LAST_YEAR = 1850, 2199  # in which a recording can begin
 _EARLIEST, _LATEST = datetime(1990, 1, 1), datetime(2100, 1, 1)
 
 
@@ -46,6 +48,8 @@ class ClockSettings:
                 raise UsageError(
                     f"--start-time {start_time!r:.60}: no time", hint="such as 2024-07-02T06:44:04"
                 ) from error
+            if not FIRST_YEAR <= start.year <= LAST_YEAR:
+                raise UsageError(f"--start-time {start_time}: must be of the years {FIRST_YEAR} to {LAST_YEAR}")
             if start.tzinfo is None:
                 start = start.replace(tzinfo=found_zone)
         if pattern is not None:
@@ -56,6 +60,14 @@ class ClockSettings:
                     f"--time-pattern {pattern!r:.60}: not understood", hint="such as %Y%m%d_%H%M%S"
                 ) from error
         return cls(start, pattern, found_zone)
+
+    def check(self, recordings: int) -> None:
+        """Raise `UsageError` where a start is given, and there are several recordings."""
+        if self.start_time is not None and recordings > 1:
+            raise UsageError(
+                f"--start-time is that of one recording, and there are {recordings:,}",
+                hint="detect them one by one, or let their names tell: see --time-pattern",
+            )
 
     def start_of(self, name: str, number: int, source: Source = b"") -> datetime | None:
         """When recording `number`, of this name, begins; None if nobody says.
@@ -89,8 +101,8 @@ def start_time(name: str) -> datetime | None:
     if _SECONDS.fullmatch(stem):
         return _plausible(datetime.fromtimestamp(int(stem, 16), UTC))
     if found := _FULL.search(stem):
-        year, _, month, day, hour, _, minute, second = found.groups()
-        return _time(int(year), month, day, hour, minute, second)
+        year, _, month, day, hour, _, minute, second, zone = found.groups()
+        return _time(int(year), month, day, hour, minute, second, zone=zone)
     if found := _SHORT.search(stem):
         year, month, day, hour, minute, second = found.groups()
         return _time(2000 + int(year), month, day, hour, minute, second)
@@ -106,9 +118,10 @@ def clock_time(start: datetime | None, seconds: float) -> str | None:
     return (moment if zone is None else moment.astimezone(zone)).isoformat(timespec="milliseconds")
 
 
-def _time(year: int, *parts: str) -> datetime | None:
+def _time(year: int, *parts: str, zone: str | None = None) -> datetime | None:
     try:
-        return _plausible(datetime(year, *map(int, parts)))  # type: ignore[arg-type]
+        time = datetime(year, *map(int, parts))  # type: ignore[arg-type]
+        return _plausible(datetime.fromisoformat(f"{time.isoformat()}{zone or ''}"))
     except ValueError:
         return None
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -49,6 +50,7 @@ class CommandRunner:
         self._lock = threading.Lock()
         self._running: set[threading.Thread] = set()
         self._processes: set[subprocess.Popen[bytes]] = set()
+        self._is_over = False
         self.started = self.dropped = self.failed = self.ended = 0  # commands; `ended`: as they took too long
 
     def run(self, document: Mapping[str, Any]) -> bool:
@@ -67,10 +69,11 @@ class CommandRunner:
         """Wait for those that run, not longer than so many `seconds`, and end what still does."""
         with self._lock:
             running = list(self._running)
+        until = time.monotonic() + seconds
         for thread in running:
-            thread.join(seconds / max(1, len(running)))
+            thread.join(max(0.0, until - time.monotonic()))
         with self._lock:
-            left = list(self._processes)
+            left, self._is_over = list(self._processes), True
         for process in left:
             _end(process)
         for thread in running:
@@ -109,7 +112,10 @@ class CommandRunner:
                 self._processes.discard(process)
         if process.returncode:
             with self._lock:
-                self.failed += 1
+                if self._is_over:
+                    self.ended += 1
+                else:
+                    self.failed += 1
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -174,6 +174,7 @@ def test_a_recording_on_stdin(night: Path) -> None:
         (["--resume", "--out", "x", "--force"], "--force"),
         (["--min-score", "1.5"], "min-score"),
         (["--start-time", "yesterday"], "no time"),
+        (["--start-time", "2024-07-02T06:44:04"], "of one recording, and there are"),
         (["--time-zone", "Atlantis"], "no such time zone"),
         (["--time-pattern", "%Q"], "not understood"),
     ],

@@ -113,10 +113,12 @@ def test_pages_of_an_earlier_call_go_and_nothing_else(night: Path, tmp_path: Pat
     elsewhere.mkdir()
     linked.write_bytes((page / "B_20240702_070000" / "report.html").read_bytes())
     (page / "linked").symlink_to(elsewhere)
-    mine = [page / "notes.txt", page / "A_20240702_064404" / "mine.txt", page / "other" / "report.html", linked]
-    for path in mine[:3]:
+    visualized = [page / "visualized" / "report.html", page / "visualized" / "prediction.json"]
+    mine = [page / "notes.txt", page / "A_20240702_064404" / "mine.txt", page / "other" / "report.html", *visualized]
+    for path in mine:
         path.parent.mkdir(exist_ok=True)
-        path.write_text("mine")
+        path.write_text('{"schema": "escnn.prediction/1"}')
+    mine.append(linked)
     before = [path.read_bytes() for path in mine]
 
     def pages() -> list[str]:
@@ -135,6 +137,11 @@ def test_pages_of_an_earlier_call_go_and_nothing_else(night: Path, tmp_path: Pat
     assert escnn("detect", one, *of_all[:-1], "--force").exit_code == 0
     assert (page / "index.html").read_text() == "<title>my own</title>"
     assert [path.read_bytes() for path in mine] == before
+
+
+def test_clips_and_pages_have_a_folder_each(night: Path, tmp_path: Path) -> None:
+    assert_ends(2, "is the folder of --clips", "detect", night, "--page", tmp_path / "q", "--clips", tmp_path / "q")
+    assert not (tmp_path / "q").exists()
 
 
 def test_pages_are_not_written_through_links_or_over_files(night: Path, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def detect(
     clock = ClockSettings.of(start_time, time_pattern, time_zone)
     left_out: Counter[str] = Counter()
     listed = inputs.list_sounds(names, left_out)
+    clock.check(len(listed))
     events.check_output(out, output_format, listed, force=force, resume=resume)
     refuse_to_replace_a_sound(out, listed)
     going_on = resume and events.is_begun(out, output_format)
@@ -103,7 +104,7 @@ def detect(
     if page is not None or each:
         from escnn.cli.output import pages
 
-        wanted = pages.wanted(page, names, out, each=each, force=force, resume=resume)
+        wanted = pages.wanted(page, names, out, clips, each=each, force=force, resume=resume)
     with console.working("opening the model"):
         from escnn.detection.detector import Detector, event_settings
         from escnn.inference.classifier import Classifier

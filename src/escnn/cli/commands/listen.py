@@ -100,7 +100,7 @@ def listen(
     from escnn.cli.output.results import output_of
     from escnn.detection.thresholds import read_thresholds
     from escnn.errors import OutputError
-    from escnn.live.commands import CommandRunner, split_command
+    from escnn.live.commands import LONGEST_SECONDS, CommandRunner, split_command
     from escnn.live.pcm import PcmFormat
 
     console = console_of(ctx)
@@ -139,6 +139,8 @@ def listen(
             console.message(f"hearing {opened.name}; Ctrl-C ends it")
         with stopping() as stop:
             session.run(opened, stop)
+        if session.runner is not None and stop.reason is None:
+            session.runner.close(LONGEST_SECONDS)  # the last ones have as long as the others had
     output.sum_up(console, session)
     if stop.reason is not None:
         raise stop.reason

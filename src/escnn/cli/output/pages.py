@@ -42,7 +42,14 @@ class Wanted:
 
 
 def wanted(
-    folder: Path | None, sounds: Sequence[str], out: Path | None, *, each: bool, force: bool, resume: bool
+    folder: Path | None,
+    sounds: Sequence[str],
+    out: Path | None,
+    clips: Path | None,
+    *,
+    each: bool,
+    force: bool,
+    resume: bool,
 ) -> Wanted | None:
     """What is asked for, by recordings as they were named; refused, before any work is done, where it cannot be.
 
@@ -54,6 +61,8 @@ def wanted(
         if each:
             raise UsageError("--pages: there is no folder for them", hint="add --page DIR")
         return None
+    if clips is not None and clips.resolve() == folder.resolve():
+        raise UsageError(f"--page {folder}: is the folder of --clips", hint="give each a folder of its own")
     if resume and inputs.STDIN in sounds:
         raise UsageError(
             "--page with --resume: what stdin held before cannot be read again", hint="name the recording's file"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from escnn.cli.console import Console, printable
 from escnn.cli.options import Format
@@ -14,10 +14,6 @@ from escnn.cli.tables import prediction_table
 from escnn.errors import UsageError
 from escnn.files import appended_lines, output_file
 from escnn.inference import formats
-
-if TYPE_CHECKING:
-    pass
-
 
 STDOUT_NAMES = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -30,9 +26,16 @@ def output_of(out: Path | None) -> Path | None:
 
 
 def refuse_to_replace_a_sound(out: Path | None, listed: Iterable[str | Path]) -> None:
-    """Raise `UsageError` if the file to write is one of those to read."""
-    if out is not None and out.absolute() in (Path(sound).absolute() for sound in listed):
-        raise UsageError(f"--out {out}: is one of the sounds", hint="write into another file")
+    """Raise `UsageError` if the file to write is one of those to read, by whatever name."""
+    if out is None:
+        return
+    is_there = out.exists()
+    for sound in listed:
+        is_sound = out.absolute() == Path(sound).absolute()
+        with suppress(OSError, ValueError):
+            is_sound = is_sound or (is_there and out.samefile(sound))
+        if is_sound:
+            raise UsageError(f"--out {out}: is one of the sounds", hint="write into another file")
 
 
 @contextmanager

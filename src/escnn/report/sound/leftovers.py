@@ -12,17 +12,20 @@ RECORDING = b'<meta name="generator" content="escnn recording">'
 RECORDINGS = b'<meta name="generator" content="escnn recordings">'
 
 
-def remove_pages(out: Path) -> None:
+def remove_pages(out: Path, *, of_recordings_only: bool = False) -> None:
     """Remove the page in `out` and those in the folders in it, as far as they are ours and whole."""
-    for folder in (out, *(entry for entry in out.iterdir() if entry.is_dir() and not entry.is_symlink())):
-        remove_page(folder)
-        if folder != out:
+    remove_page(out)
+    for folder in [entry for entry in out.iterdir() if entry.is_dir() and not entry.is_symlink()]:
+        if not of_recordings_only or _is_recording(folder):
+            remove_page(folder)
             _remove_if_empty(folder)
 
 
 def remove_recordings(out: Path) -> None:
-    """Remove the page of many recordings in `out` and all that `remove_pages` removes; other files stay."""
-    remove_pages(out)
+    """Remove the page in `out`, that of many recordings, and those of single recordings in the folders in it; other
+    files stay, and so do the pages of short sounds in those folders.
+    """
+    remove_pages(out, of_recordings_only=True)
     if _says(out / "index.html", RECORDINGS):
         with suppress(OSError):
             (out / "index.html").unlink()
