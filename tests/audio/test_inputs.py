@@ -127,6 +127,11 @@ def test_a_pipe_is_read_as_a_shell_hands_it_over(tmp_path: Path) -> None:
     writer.join()
 
 
+@pytest.mark.parametrize("lines", [b"a\rb.wav\nc.wav\n", b"a\rb.wav\r\nc.wav"])
+def test_a_list_has_a_name_a_line_as_unix_and_windows_end_them(lines: bytes) -> None:
+    assert inputs.collect_inputs([], "-", io.BytesIO(lines)) == ["a\rb.wav", "c.wav"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "files_from"), [([], None), (["-", "-"], None), (["-"], "-"), ([], "missing-list"), ([""], None)]
 )

@@ -194,7 +194,7 @@ def too_short(name: str, frames: int, sample_rate: int) -> AudioError | None:
     milliseconds, fewest = 1000 * frames / sample_rate, 1000 * SHORTEST_SECONDS
     if milliseconds >= fewest:
         return None
-    found, hint = "0 samples", "the header is there but no sound follows"
+    found, hint = "0 samples", "there is no sound in it"
     if frames:
         found = f"{frames} samples, {milliseconds:.3g} ms of sound"
         hint = f"at least {fewest:g} ms are needed"
@@ -282,8 +282,9 @@ def _decoder(file: BinaryIO, name: str) -> SoundFile | FfmpegFile:
 def _open_file(path: Path, name: str) -> BinaryIO:
     try:
         if path.is_dir():
-            os.scandir(path).close()  # one that cannot be read is an error of another kind
-            raise AudioError(f"{name}: is a folder", code="folder", hint="give the files in it")
+            with os.scandir(path) as entries:  # one that cannot be read is an error of another kind
+                holds = "a folder" if any(entries) else "an empty folder"
+            raise AudioError(f"{name}: is {holds}", code="folder", hint="give the files in it, or a folder with sounds")
         if path.exists() and not path.is_file():
             hint = "copy the sound into a file"
             raise AudioError(f"{name}: neither a file nor a folder", code="unreadable", hint=hint)

@@ -132,10 +132,10 @@ def _read_list(files_from: str, stdin: BinaryIO) -> list[str]:
     try:
         data = stdin.read() if files_from == STDIN else Path(files_from).read_bytes()
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell's `>` writes it
-            return [line for line in re.split(r"\r\n|\r|\n", data.decode("utf-16")) if line.strip()]
+            return [line for line in re.split(r"\r?\n", data.decode("utf-16")) if line.strip()]
     except (OSError, ValueError) as error:
         raise UsageError(f"--files-from {files_from}: cannot be read ({reason(error)})") from error
-    return [os.fsdecode(line) for line in data.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    return [os.fsdecode(line) for line in re.split(rb"\r?\n", data.removeprefix(codecs.BOM_UTF8)) if line.strip()]
 
 
 def _read_pipe(pipe: BinaryIO, name: str) -> bytes:

@@ -23,6 +23,14 @@ def test_a_row_is_placed_by_as_much_of_its_path_as_tells_recordings_apart() -> N
     assert placed(files, recordings) == ({1: files[:1], 0: [files[1], files[4]], 2: files[2:4]}, ())
 
 
+def test_names_that_a_table_cannot_hold_are_found_as_our_tables_write_them() -> None:
+    odd = ["n/bad\udcff.wav", "n/new\nline.wav", "n/tab\there.wav", "n/a  b.wav", "n/a b.wav"]
+    written = ["n/bad\\udcff.wav", "n/new line.wav", "n/tab here.wav", *odd]
+    by_number, problems = placed(written, odd)
+    assert problems == ()
+    assert [len(by_number[number]) for number in range(5)] == [2, 2, 2, 1, 1]
+
+
 def test_what_cannot_be_placed_is_named() -> None:
     by_number, problems = placed(["A.wav", "A.wav", "C.wav", "", "B.wav"], ["1/A.wav", "2/A.wav", "B.wav"])
     assert by_number == {2: ["B.wav"]}

@@ -13,6 +13,7 @@ from pathlib import Path
 from escnn.errors import UsageError, reason
 from escnn.evaluation.annotations.tables import Row, Table
 from escnn.evaluation.event_metrics import Span
+from escnn.inference.formats import utf8
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def place_rows(table: Table, names: Sequence[str]) -> tuple[dict[int, list[Row]]
     found: dict[str, int | None] = {}
     for row in table.rows:
         if row.file not in found:
-            candidates = _best(_parts(row.file), parts, by_end) if row.file else []
+            exact = [names.index(row.file)] if names.count(row.file) == 1 else []
+            candidates = exact or (_best(_parts(row.file), parts, by_end) if row.file else [])
             found[row.file] = candidates[0] if len(candidates) == 1 else None
             if len(candidates) > 1:
                 several[row.file] = 0
@@ -135,8 +137,9 @@ def _best(wanted: Sequence[str], parts: Sequence[Sequence[str]], by_end: Mapping
 
 
 def _parts(path: str) -> list[str]:
-    """The parts of a path, as Windows or anybody else writes it."""
-    return [part for part in re.split(r"[/\\]+", path) if part not in ("", ".")] or [path]
+    """The parts of a path, as Windows or anybody else writes it, and as our tables write what they cannot hold."""
+    written = re.sub(r"\s+", " ", utf8(path))
+    return [part for part in re.split(r"[/\\]+", written) if part not in ("", ".")] or [written]
 
 
 def _stem(name: str) -> str:
