@@ -89,19 +89,14 @@ def place_rows(table: Table, names: Sequence[str]) -> tuple[dict[int, list[Row]]
                 hint="name one recording, or add a column `file`",
             )
         return {0: list(table.rows)}, ()
-    parts = [_parts(name) for name in names]
-    by_end: dict[str, list[int]] = {}
-    for index, path in enumerate(parts):
-        for name in {path[-1], _stem(path[-1])}:
-            by_end.setdefault(name, []).append(index)
+    known = (_Names(map(utf8, names)), _Names(map(_in_a_cell, names)))
     placed: dict[int, list[Row]] = {}
     unknown: Counter[str] = Counter()
     several: Counter[str] = Counter()
     found: dict[str, int | None] = {}
     for row in table.rows:
         if row.file not in found:
-            exact = [names.index(row.file)] if names.count(row.file) == 1 else []
-            candidates = exact or (_best(_parts(row.file), parts, by_end) if row.file else [])
+            candidates = (known[0].like(utf8(row.file)) or known[1].like(_in_a_cell(row.file))) if row.file else []
             found[row.file] = candidates[0] if len(candidates) == 1 else None
             if len(candidates) > 1:
                 several[row.file] = 0
@@ -121,25 +116,40 @@ def _rows_of(count: int) -> str:
     return f"{count} row{'' if count == 1 else 's'} left out"
 
 
-def _best(wanted: Sequence[str], parts: Sequence[Sequence[str]], by_end: Mapping[str, list[int]]) -> list[int]:
-    """Numbers of the recordings whose paths agree with one from the end on, as far as any does."""
-    near = by_end.get(wanted[-1]) or by_end.get(_stem(wanted[-1]), [])
-    same = [number for number in dict.fromkeys(near) if parts[number] == wanted]
-    if len(same) == 1:
-        return same
+class _Names:
+    """Of recordings, by the ends of their paths."""
 
-    def agreement(number: int) -> int:
-        pairs = zip(reversed(wanted[:-1]), reversed(parts[number][:-1]), strict=False)
-        return next((count for count, (one, other) in enumerate(pairs) if one != other), 1_000)
+    def __init__(self, names: Iterable[str]) -> None:
+        self._parts = [_parts(name) for name in names]
+        self._by_end: dict[str, list[int]] = {}
+        for number, path in enumerate(self._parts):
+            for name in {path[-1], _stem(path[-1])}:
+                self._by_end.setdefault(name, []).append(number)
 
-    best = max(map(agreement, near), default=0)
-    return [number for number in dict.fromkeys(near) if agreement(number) == best]
+    def like(self, path: str) -> list[int]:
+        """Numbers of the recordings whose paths agree with one from the end on, as far as any does."""
+        wanted = _parts(path)
+        near = self._by_end.get(wanted[-1]) or self._by_end.get(_stem(wanted[-1]), [])
+        same = [number for number in dict.fromkeys(near) if self._parts[number] == wanted]
+        if len(same) == 1:
+            return same
+
+        def agreement(number: int) -> int:
+            pairs = zip(reversed(wanted[:-1]), reversed(self._parts[number][:-1]), strict=False)
+            return next((count for count, (one, other) in enumerate(pairs) if one != other), 1_000)
+
+        best = max(map(agreement, near), default=0)
+        return [number for number in dict.fromkeys(near) if agreement(number) == best]
+
+
+def _in_a_cell(path: str) -> str:
+    """A path as our tables write it that cannot hold tabs and ends of lines."""
+    return re.sub(r"\s+", " ", utf8(path))
 
 
 def _parts(path: str) -> list[str]:
-    """The parts of a path, as Windows or anybody else writes it, and as our tables write what they cannot hold."""
-    written = re.sub(r"\s+", " ", utf8(path))
-    return [part for part in re.split(r"[/\\]+", written) if part not in ("", ".")] or [written]
+    """The parts of a path, as Windows or anybody else writes it."""
+    return [part for part in re.split(r"[/\\]+", path) if part not in ("", ".")] or [path]
 
 
 def _stem(name: str) -> str:
