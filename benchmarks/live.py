@@ -77,7 +77,7 @@ def heard(runtime: Any, scene: Scene, score: float | None) -> list[LiveEvent]:
 
 def known_at_once(classifier: Classifier, scene: Scene, score: float) -> tuple[int, int, list[float]]:
     """What would be told if final scores were known as soon as their frames are over, in place of seconds later: a
-    class is told when the highest of its last 1.5 s reaches `score`. No way to get early scores can know more.
+    class is told when the highest of its last 1.5 s reaches `score`. Early scores know less.
     """
     card, runtime, settings = classifier.card, classifier.runtime, classifier.card.events
     scores = runtime.frame_scores(runtime.log_mels(scene.samples[None]))[0].T

@@ -102,18 +102,22 @@ def test_what_follows_the_sound_of_a_wav_is_not_heard() -> None:
     assert sum(len(piece.samples) for piece in found) == 4
 
 
+def hears_what_is_written(source: PipeSource, writing: int) -> None:
+    os.write(writing, b"\0\1" * 10)
+    piece = source.next(5)
+    assert piece is not None
+    assert len(piece.samples) == 10
+    os.close(writing)
+    with pytest.raises(EOFError):
+        source.next(5)
+
+
 def test_a_pipe_that_is_silent_for_a_while_is_waited_for() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as stream:
         source = PipeSource(stream, pcm=PcmFormat(RATE))
         assert source.next(0.05) is None
-        os.write(writing, b"\0\1" * 10)
-        piece = source.next(5)
-        assert piece is not None
-        assert len(piece.samples) == 10
-        os.close(writing)
-        with pytest.raises(EOFError):
-            source.next(5)
+        hears_what_is_written(source, writing)
 
 
 def test_a_pipe_that_does_not_wait_for_its_writer_is_heard_to_its_end() -> None:
@@ -126,13 +130,7 @@ def test_a_pipe_that_does_not_wait_for_its_writer_is_heard_to_its_end() -> None:
     with os.fdopen(reading, "rb") as stream:
         source = PipeSource(stream)
         assert source.next(0.05) is None
-        os.write(writing, b"\0\1" * 10)
-        piece = source.next(5)
-        assert piece is not None
-        assert len(piece.samples) == 10
-        os.close(writing)
-        with pytest.raises(EOFError):
-            source.next(5)
+        hears_what_is_written(source, writing)
 
 
 def test_a_pipe_that_fails_says_so() -> None:

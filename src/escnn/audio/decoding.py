@@ -283,8 +283,8 @@ def _open_file(path: Path, name: str) -> BinaryIO:
     try:
         if path.is_dir():
             with os.scandir(path) as entries:  # one that cannot be read is an error of another kind
-                holds = "a folder" if any(entries) else "an empty folder"
-            raise AudioError(f"{name}: is {holds}", code="folder", hint="give the files in it, or a folder with sounds")
+                kind = "a folder" if any(entries) else "an empty folder"
+            raise AudioError(f"{name}: is {kind}", code="folder", hint="give files, or a folder with sounds in it")
         if path.exists() and not path.is_file():
             hint = "copy the sound into a file"
             raise AudioError(f"{name}: neither a file nor a folder", code="unreadable", hint=hint)

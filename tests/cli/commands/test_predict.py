@@ -103,6 +103,13 @@ def test_what_is_left_out_of_a_folder_is_counted(model: Path, class_folders: Pat
         assert "left out" not in escnn(command[0], clean, *command[2:], "--force", "-q").stderr
 
 
+def test_an_empty_folder_is_called_one(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    refused = escnn("predict", tmp_path / "sounds")
+    assert refused.exit_code == 3
+    assert "is an empty folder" in refused.stderr
+
+
 def test_csv_reads_back(model: Path, clip: Path, tmp_path: Path) -> None:
     result = escnn("predict", clip, tmp_path / "gone.wav", "--format", "csv", "--top-k", 2)
     rows = list(csv.DictReader(io.StringIO(result.stdout)))

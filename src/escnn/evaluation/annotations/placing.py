@@ -89,14 +89,14 @@ def place_rows(table: Table, names: Sequence[str]) -> tuple[dict[int, list[Row]]
                 hint="name one recording, or add a column `file`",
             )
         return {0: list(table.rows)}, ()
-    known = (_Names(map(utf8, names)), _Names(map(_in_a_cell, names)))
+    as_named, as_in_cells = _Names(map(utf8, names)), _Names(map(_in_a_cell, names))
     placed: dict[int, list[Row]] = {}
     unknown: Counter[str] = Counter()
     several: Counter[str] = Counter()
     found: dict[str, int | None] = {}
     for row in table.rows:
         if row.file not in found:
-            candidates = (known[0].like(utf8(row.file)) or known[1].like(_in_a_cell(row.file))) if row.file else []
+            candidates = (as_named.like(utf8(row.file)) or as_in_cells.like(_in_a_cell(row.file))) if row.file else []
             found[row.file] = candidates[0] if len(candidates) == 1 else None
             if len(candidates) > 1:
                 several[row.file] = 0
